@@ -1,0 +1,69 @@
+# Set-up, main job and tests; each target does all of its own set-up. `make help` lists them.
+
+# Nothing is written outside the checkout: what the tools would keep at home lies in .cache.
+CACHE := $(CURDIR)/.cache
+export UV_CACHE_DIR := $(CACHE)/uv
+export MPLCONFIGDIR := $(CACHE)/matplotlib
+export IPYTHONDIR := $(CACHE)/ipython
+export JUPYTER_CONFIG_DIR := $(CACHE)/jupyter/config
+export JUPYTER_DATA_DIR := $(CACHE)/jupyter/data
+export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter/runtime
+
+BIN := .venv/bin
+# Capabilities that must be there, or the tests fail: make test REQUIRE="redis-on-path chromium"
+REQUIRE ?=
+
+.PHONY: help demo test lint types contracts pytest docs picture golden lab lock clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/.ready ## run the demonstration: a capped Redis, conversations on it, a report
+	@env -u REDIS_STATE_URL $(BIN)/workbench run --exit-zero
+
+test: lint types contracts pytest ## everything that is checked
+
+lint: .venv/.ready ## style and form of the code
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
+
+types: .venv/.ready ## types, strictly
+	@$(BIN)/mypy
+
+contracts: .venv/.ready ## which room may import which
+	@$(BIN)/lint-imports --no-cache --config pyproject.toml
+
+pytest: .venv/.ready ## tests: units, real servers, a headless load, notebooks
+	@$(BIN)/python -m pytest $(foreach name,$(REQUIRE),--require $(name))
+
+docs: .venv/.ready ## write the generated pages of docs/reference again
+	@$(BIN)/python scripts/generate_docs.py
+
+lab: .venv/.ready ## JupyterLab on the notebooks, on this machine only
+	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
+
+picture: .venv/.ready ## draw the README's chart from the latest run
+	@$(BIN)/python -c "from pathlib import Path; from workbench.plots.evictions import figure_eviction; \
+	from workbench.runs.run import open_run; \
+	figure_eviction(open_run('latest')).save_png(Path('docs/images/eviction.png'))"
+
+golden: .venv/.ready ## record the golden run of the tests again
+	@rm -rf .cache/golden && mkdir -p .cache/golden tests/data/runs
+	@env -u REDIS_STATE_URL $(BIN)/workbench run tests/data/tiny.toml \
+	--out .cache/golden --no-report --exit-zero
+	@rm -rf tests/data/runs/tiny .cache/golden/*/findings.json
+	@mv .cache/golden/* tests/data/runs/tiny
+
+lock: .venv/.ready ## resolve the dependencies again
+	@$(BIN)/uv --version >/dev/null 2>&1 && UV=$(BIN)/uv || UV=uv; \
+	COMPILE="$$UV pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header"; \
+	$$COMPILE --upgrade --python-version 3.11 --extra test pyproject.toml -o requirements.lock && \
+	printf 'uv\n' | $$COMPILE --upgrade --no-annotate - -o requirements-uv.lock
+
+clean: ## remove what set-up and tests made; runs/ stays
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/.ready: requirements.lock requirements-uv.lock pyproject.toml scripts/setup
+	@scripts/setup
