@@ -1,0 +1,40 @@
+"""Where the folders beside the package lie: load scenarios, notebooks, runs."""
+
+import os
+from pathlib import Path
+
+from workbench.errors import UsageError
+
+__all__ = ["experiments_dir", "loadtests_dir", "notebooks_dir", "runs_dir"]
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def loadtests_dir() -> Path:
+    """The folder of the Locust scenarios."""
+    return _beside("loadtests")
+
+
+def experiments_dir() -> Path:
+    """The folder of the experiment files."""
+    return _beside("loadtests") / "experiments"
+
+
+def notebooks_dir() -> Path:
+    """The folder of the notebooks."""
+    return _beside("notebooks")
+
+
+def runs_dir() -> Path:
+    """Where runs are kept: ``WORKBENCH_RUNS``, else ``runs`` in the checkout."""
+    return Path(os.environ.get("WORKBENCH_RUNS") or _ROOT / "runs")
+
+
+def _beside(name: str) -> Path:
+    folder = _ROOT / name
+    if not folder.is_dir():
+        raise UsageError(
+            f"{name}/ is not beside the package ({_ROOT}): the workbench runs from its checkout; "
+            "clone it, then: make demo"
+        )
+    return folder

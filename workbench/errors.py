@@ -1,0 +1,101 @@
+"""
+Every error that the workbench raises on purpose, except those of ``workbench.state``.
+
+    WorkbenchError
+    ├── UsageError              the request is wrong; nothing was started
+    │   ├── ExperimentError     an experiment file or an override of it
+    │   ├── ParameterError      a parameter of a notebook
+    │   └── TargetRefusedError  this server may not be loaded
+    ├── RunError                a run directory cannot be read as what it should be
+    │   └── ColumnMissingError  a table lacks a column that the reader needs
+    ├── ServerError             a Redis server cannot be had
+    │   ├── ServerMissingError  no server binary on this machine
+    │   └── ServerNotReadyError it was started, and does not answer
+    ├── RunFailedError          an experiment broke off; what it recorded is kept
+    └── ReportError             a notebook failed while it was executed
+
+Callers catch by class; a person reads the message, which says what happened and what to do.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "ColumnMissingError",
+    "ExperimentError",
+    "ParameterError",
+    "ReportError",
+    "RunError",
+    "RunFailedError",
+    "ServerError",
+    "ServerMissingError",
+    "ServerNotReadyError",
+    "TargetRefusedError",
+    "UsageError",
+    "WorkbenchError",
+    "nearest",
+]
+
+
+class WorkbenchError(Exception):
+    """The root: any failure that the workbench foresaw."""
+
+
+class UsageError(WorkbenchError):
+    """The request cannot be carried out as it was put; nothing was started or written."""
+
+
+class ExperimentError(UsageError):
+    """An experiment file, or an override of it, has a key or a value that makes no sense."""
+
+
+class ParameterError(UsageError):
+    """A notebook has no such parameter, or the value is not of its type."""
+
+
+class TargetRefusedError(UsageError):
+    """The server is not one that the workbench may load."""
+
+
+class RunError(WorkbenchError):
+    """A run directory is missing, unfinished, damaged or of another version."""
+
+
+class ColumnMissingError(RunError):
+    """A table lacks a column that the reader needs."""
+
+
+class ServerError(WorkbenchError):
+    """A Redis server cannot be had."""
+
+
+class ServerMissingError(ServerError):
+    """No usable server binary was found on this machine."""
+
+
+class ServerNotReadyError(ServerError):
+    """A server was started, or named, and does not answer."""
+
+
+class RunFailedError(WorkbenchError):
+    """An experiment broke off; what it recorded until then is sealed and readable."""
+
+
+class ReportError(WorkbenchError):
+    """A notebook failed while it was executed; no report was written."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """
+    The end of an error message: what the person probably meant, or what there is.
+
+    Args:
+        name: what was typed.
+        known: the names that exist.
+
+    Returns:
+        ``"; did you mean 'x'?"``, else ``"; known: a, b, c"``.
+    """
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"
