@@ -1,0 +1,113 @@
+"""The workload model: reproducible, of the right size, and nothing but valid edits."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from workbench.flows.login import LOGIN
+from workbench.flows.model import FLOWS, Caller, Flow
+from workbench.flows.offer_secured import OFFER_SECURED
+from workbench.state import document as documents
+
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+CALLERS = range(60)
+
+
+def lengths(flow: Flow, caller: Caller) -> list[int]:
+    """Bytes of the document after each turn, put together as the state manager does."""
+    document = documents.new_document("whatsapp", caller.identifier, NOW)
+    found = []
+    for step in flow.steps:
+        edit = step.edit(caller)
+        if edit.reset:
+            kept = ("schema", "channel", "_metadata", "_validation")
+            document = {name: document[name] for name in kept}
+        flow_data = {
+            "context": edit.context,
+            "component": edit.component,
+            "data": edit.data,
+            "validation": {
+                "in_progress": True,
+                "attempts": 1,
+                "last_attempt": documents.timestamp(NOW),
+                "error": None,
+            },
+        }
+        updates = documents.plain({**edit.parts, "flow_data": flow_data})
+        document = documents.merged(document, updates, now=NOW)
+        found.append(len(documents.encode(document)))
+    return found
+
+
+@pytest.mark.parametrize("name", list(FLOWS))
+def test_same_seed_and_number_make_the_same_person_and_messages(name):
+    """A run can be repeated: all that a caller says follows from seed and number."""
+    first, again = Caller(7, 3), Caller(7, 3)
+
+    assert [step.edit(first) for step in FLOWS[name].steps] == [
+        step.edit(again) for step in FLOWS[name].steps
+    ]
+
+
+@pytest.mark.parametrize("other", [Caller(8, 3), Caller(7, 4)])
+def test_another_seed_or_number_makes_another_person(other):
+    """Neither the seed nor the number is left out of the draw."""
+    greeting = LOGIN.steps[0]
+
+    assert greeting.edit(Caller(7, 3)).parts != greeting.edit(other).parts
+
+
+@pytest.mark.parametrize("name", list(FLOWS))
+def test_every_flow_begins_with_a_greeting_that_resets(name):
+    """Whoever lost the conversation says hi, and nothing of before may linger."""
+    first, *others = FLOWS[name].steps
+
+    assert first.edit(Caller(1, 1)).reset
+    assert not any(step.edit(Caller(1, 1)).reset for step in others)
+
+
+@pytest.mark.parametrize("name", list(FLOWS))
+def test_every_message_of_every_flow_leaves_a_valid_document(name):
+    """What a flow writes passes the state document's own checks, for any person."""
+    for number in CALLERS:
+        after_each = lengths(FLOWS[name], Caller(7, number))
+
+        assert len(after_each) == len(FLOWS[name].steps)
+
+
+@pytest.mark.parametrize("name", list(FLOWS))
+def test_names_of_steps_are_unique_within_a_flow(name):
+    """Tables by step would add up two different messages otherwise."""
+    steps = [step.name for step in FLOWS[name].steps]
+
+    assert len(set(steps)) == len(steps)
+
+
+def test_state_after_a_login_has_the_documented_size():
+    """An account is 666 bytes in the chat service; the state after a login 2.2 to 2.6 KB."""
+    two_accounts = [
+        lengths(LOGIN, caller)[-1]
+        for caller in (Caller(7, number) for number in CALLERS)
+        if len(caller.account_ids) == 2
+    ]
+
+    assert min(two_accounts) >= 2200
+    assert max(two_accounts) <= 2600
+
+
+def test_offer_grows_from_turn_to_turn_within_the_documented_band():
+    """Amount and handle are gathered: no turn makes the state shorter, none takes it over 4 KB."""
+    for number in CALLERS:
+        _, menu, amount, handle, confirmed = lengths(OFFER_SECURED, Caller(7, number))
+
+        assert menu < amount < handle
+        assert confirmed <= 4096
+
+
+def test_token_and_message_have_the_documented_lengths():
+    """A token has 195 to 267 characters, an incoming message 120 to 350 bytes of JSON."""
+    for number in CALLERS:
+        caller = Caller(7, number)
+
+        assert 195 <= len(caller.token()) <= 267
+        assert 120 <= len(documents.msgspec.json.encode(caller.incoming("confirm"))) <= 350
