@@ -1,0 +1,160 @@
+"""
+What may be loaded: a server that we started, or one that is plainly nobody's.
+
+The look is read-only. Only a target that passed it is marked, and only a marked or empty one is
+loaded. The mark is an empty Function library, not a key: under an allkeys policy a key would be
+evicted with the rest.
+"""
+
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from workbench.errors import ServerNotReadyError, TargetRefusedError
+from workbench.flows.model import IDENTIFIER_PREFIX
+from workbench.state import connect, redact
+
+__all__ = ["KEY_PREFIX", "Target", "admit", "inspect_target", "mark"]
+
+KEY_PREFIX: Final = f"channel:{IDENTIFIER_PREFIX}"
+"""How every key of our load begins. A key that begins otherwise is somebody else's."""
+
+_MARK: Final = "workbench_sandbox"
+_MARK_CODE: Final = (
+    f"#!lua name={_MARK}\n"
+    f"redis.register_function{{function_name='{_MARK}', callback=function() return 1 end, "
+    "flags={'no-writes'}}"
+)
+_LOOKS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """
+    A server that somebody named, as it was found.
+
+    Attributes:
+        url: with its password taken out, for messages and records.
+        objections: why it may not be loaded, a sentence each; empty if it may.
+        marked: it was loaded by the workbench before.
+    """
+
+    url: str
+    objections: tuple[str, ...] = field(default=())
+    marked: bool = False
+
+
+def inspect_target(url: str) -> Target:
+    """
+    Look at a server by read-only commands: INFO, FUNCTION LIST, RANDOMKEY.
+
+    Raises:
+        TargetRefusedError: the URL makes no sense.
+        ServerNotReadyError: nothing answers there, or not to this user.
+    """
+    objections = _address_objections(url)
+    if objections:
+        return Target(redact(url), tuple(objections))  # not even a connection is made
+    with connect(url, timeout_s=5.0) as client:
+        try:
+            return _look(client, redact(url))
+        except RedisError as error:
+            raise ServerNotReadyError(
+                f"{redact(url)} cannot be looked at: {redact(str(error))}"
+            ) from None
+
+
+def admit(url: str) -> Target:
+    """
+    The target, if it may be loaded.
+
+    Raises:
+        TargetRefusedError: it may not; the message says why, and what to do.
+        ServerNotReadyError: nothing answers there, or not to this user.
+    """
+    target = inspect_target(url)
+    if target.objections:
+        reasons = "\n".join(f"  - {objection}" for objection in target.objections)
+        raise TargetRefusedError(
+            f"{target.url} is not loaded:\n{reasons}\n"
+            "Leave out --url to have a private server started, or name an empty server on this "
+            "machine, as in: redis-server --port 7777 --save '' ; --url redis://127.0.0.1:7777"
+        )
+    return target
+
+
+def mark(client: Redis) -> None:
+    """Leave the mark that says: this server is a sandbox of the workbench."""
+    client.function_load(_MARK_CODE, replace=True)
+
+
+def _address_objections(url: str) -> list[str]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 6379
+        Redis.from_url(url).close()  # connects to nothing: it has the options after ? looked at
+    except ValueError as error:
+        raise _nonsense(url, f": {redact(str(error))}") from None
+    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
+        raise _nonsense(url)
+    try:
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise TargetRefusedError(f"{redact(url)} does not resolve: {error}") from None
+    addresses = {str(entry[4][0]) for entry in found}
+    far = sorted(a for a in addresses if not ipaddress.ip_address(a.split("%")[0]).is_loopback)
+    if far:
+        return [f"{parts.hostname} is {', '.join(far)}, not this machine's loopback"]
+    return []
+
+
+def _nonsense(url: str, why: str = "") -> TargetRefusedError:
+    return TargetRefusedError(
+        f"{redact(url)!r} is not the URL of a server{why}; write redis://127.0.0.1:6379"
+    )
+
+
+def _look(client: Redis, url: str) -> Target:
+    info = client.info()
+    objections = []
+    version = str(info.get("redis_version", "unknown"))
+    major = version.partition(".")[0]
+    if not major.isdecimal() or int(major) < 7:
+        objections.append(f"it is version {version}; the workbench needs 7.0")
+    if info.get("role") != "master":
+        objections.append(f"its role is {info.get('role')}: it is somebody's replica")
+    if info.get("connected_slaves"):
+        objections.append(f"it has {info['connected_slaves']} replicas")
+    if info.get("cluster_enabled"):
+        objections.append("it is a node of a cluster")
+    if objections:
+        return Target(url, tuple(objections))
+    marked = bool(client.function_list(library=_MARK))
+    keys = {name: db["keys"] for name, db in client.info("keyspace").items()}
+    chosen = f"db{client.connection_pool.connection_kwargs.get('db') or 0}"
+    if keys and not marked:
+        total = sum(keys.values())
+        objections.append(f"it holds {total} keys and does not carry the workbench's mark")
+    elif keys.keys() - {chosen}:
+        objections.append(f"it holds keys in other databases: {', '.join(sorted(keys))}")
+    elif keys:
+        foreign = _foreign_keys(client)
+        if foreign:
+            objections.append(
+                f"it carries the workbench's mark, but {foreign} of {_LOOKS} keys looked at are "
+                "not the workbench's"
+            )
+    return Target(url, tuple(objections), marked)
+
+
+def _foreign_keys(client: Redis) -> int:
+    pipe: Any = client.pipeline(transaction=False)
+    for _ in range(_LOOKS):
+        pipe.execute_command("RANDOMKEY", NEVER_DECODE=True)  # a foreign key may be no UTF-8
+    ours = KEY_PREFIX.encode()
+    return sum(key is not None and not key.startswith(ours) for key in pipe.execute())

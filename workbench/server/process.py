@@ -1,0 +1,199 @@
+"""A private server: on a free port of the loopback, stopped cleanly, gone with its parent."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from workbench.errors import ServerNotReadyError
+from workbench.server.binary import ServerBinary, find_binary
+from workbench.server.profiles import DEFAULTS_OF_7_0, ServerProfile
+from workbench.state import connect
+
+__all__ = ["PrivateServer", "die_with_parent", "free_port", "tail"]
+
+_PR_SET_PDEATHSIG: Final = 1
+_READY_S: Final = 10.0
+
+
+def die_with_parent() -> Callable[[], None] | None:
+    """
+    A ``preexec_fn`` that has the kernel kill the child when its parent ends, however it ends.
+
+    Linux only; elsewhere None. The signal is SIGKILL, since the case it is for is a parent that
+    was killed and can no longer ask.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def ask_kernel() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the request was made
+            os._exit(1)
+
+    return ask_kernel
+
+
+def tail(log: Path, *, lines: int = 12) -> str:
+    """The last lines of a log, or a note that there is none."""
+    try:
+        text = log.read_text(errors="replace")
+    except OSError:
+        return "(no log)"
+    return "\n".join(text.splitlines()[-lines:]) or "(the log is empty)"
+
+
+class PrivateServer:
+    """
+    One server of our own. Use it as a context manager, or call ``start`` and ``stop``.
+
+    Args:
+        profile: its settings.
+        folder: where its data, configuration and log lie; made if it is missing.
+        binary: which program; found when it is None.
+        log: its log file; ``redis.log`` in the folder when it is None.
+
+    Attributes:
+        url: ``redis://127.0.0.1:<port>``, once started.
+        configuration: the text of its redis.conf; all paths in it are relative.
+    """
+
+    def __init__(
+        self,
+        profile: ServerProfile,
+        folder: Path,
+        *,
+        binary: ServerBinary | None = None,
+        log: Path | None = None,
+    ) -> None:
+        self.profile = profile
+        self.binary = binary or find_binary()
+        self.folder = folder
+        self.log = log or folder / "redis.log"
+        self.url = ""
+        self.configuration = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None, "the server was not started"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> Self:
+        """
+        Start it and wait until it answers.
+
+        Raises:
+            ServerNotReadyError: it ended, or did not answer in 10 s; the message has its log's end.
+        """
+        for folder in (self.folder, self.log.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        # Another process may take the port between the look and the start: then look again.
+        for _ in range(5):
+            port = free_port()
+            self.url = f"redis://127.0.0.1:{port}"
+            self.configuration = self._configuration(port)
+            (self.folder / "redis.conf").write_text(self.configuration)
+            # What is wrong with its configuration it says on stderr, before it opens its log.
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [self.binary.path, "redis.conf"],
+                    cwd=self.folder,
+                    env={**os.environ, "TZ": "UTC"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    preexec_fn=die_with_parent(),  # noqa: PLW1509
+                )
+            if self._wait_ready():
+                return self
+            if "Address already in use" not in tail(self.log):
+                break
+        ended = self._process.returncode if self._process else None
+        self.stop()
+        what = f"did not answer in {_READY_S:.0f} s" if ended is None else f"ended with {ended}"
+        raise ServerNotReadyError(
+            f"{self.binary.label} on port {port} {what}; its log ends:\n{tail(self.log)}"
+        )
+
+    def stop(self) -> None:
+        """Have it write what it still holds, and end; it is killed if that takes over 10 s."""
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()  # the same as SHUTDOWN: the AOF is written and synced
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._process = None
+
+    def client(self) -> Redis:
+        """A client for the workbench's own questions."""
+        return connect(self.url, timeout_s=5.0)
+
+    def _wait_ready(self) -> bool:
+        deadline = time.monotonic() + _READY_S
+        with self.client() as client:
+            while time.monotonic() < deadline and self.running:
+                try:
+                    # Another server may have taken the port: it is ours only if the pid agrees.
+                    if client.info("server")["process_id"] == self.pid:
+                        return True
+                except RedisError:
+                    pass
+                time.sleep(0.02)
+        return False
+
+    def _configuration(self, port: int) -> str:
+        directives = {
+            "bind": "127.0.0.1",
+            "port": str(port),
+            "dir": ".",
+            "logfile": f'"{os.path.relpath(self.log, self.folder)}"',
+            "daemonize": "no",
+            **self.profile.directives(),
+        }
+        if self.binary.engine == "valkey":
+            directives |= DEFAULTS_OF_7_0
+        return "".join(f"{name} {value}\n" for name, value in directives.items())
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

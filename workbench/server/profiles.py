@@ -1,0 +1,101 @@
+"""With which settings a server is started: the documented profiles, and the demonstration's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import floor
+from typing import Final
+
+from workbench.errors import UsageError, nearest
+from workbench.units import MIB
+
+__all__ = ["DEFAULTS_OF_7_0", "ServerProfile", "profile"]
+
+DEFAULTS_OF_7_0: Final[Mapping[str, str]] = {
+    "lazyfree-lazy-eviction": "no",
+    "lazyfree-lazy-expire": "no",
+    "lazyfree-lazy-server-del": "no",
+    "lazyfree-lazy-user-del": "no",
+    "lazyfree-lazy-user-flush": "no",
+    "replica-lazy-flush": "no",
+    "repl-backlog-size": "1mb",
+}
+"""
+Seven settings whose defaults Valkey changed. Set back, so that evictions and expiries free memory
+in the main thread as they do on redis:7.0 (compared by CONFIG GET, Valkey 9.1.2, Redis 7.0.15).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerProfile:
+    """
+    The settings that matter for flow state. Field names are redis.conf's, with units.
+
+    Args:
+        name: ``development``, ``production`` or ``demo``.
+        maxmemory_bytes: the cap; keys are evicted to stay under it.
+        auto_aof_rewrite_min_size_bytes: no rewrite of an AOF smaller than this.
+    """
+
+    name: str
+    maxmemory_bytes: int
+    maxmemory_policy: str = "allkeys-lru"
+    appendonly: bool = True
+    appendfsync: str = "everysec"
+    save: str = ""
+    auto_aof_rewrite_percentage: int = 100
+    auto_aof_rewrite_min_size_bytes: int = 64 * MIB
+    stop_writes_on_bgsave_error: bool = True
+
+    def directives(self) -> dict[str, str]:
+        """The profile as redis.conf directives."""
+        return {
+            "maxmemory": str(self.maxmemory_bytes),
+            "maxmemory-policy": self.maxmemory_policy,
+            "appendonly": _yes_no(self.appendonly),
+            "appendfsync": self.appendfsync,
+            "save": f'"{self.save}"',
+            "auto-aof-rewrite-percentage": str(self.auto_aof_rewrite_percentage),
+            "auto-aof-rewrite-min-size": str(self.auto_aof_rewrite_min_size_bytes),
+            "stop-writes-on-bgsave-error": _yes_no(self.stop_writes_on_bgsave_error),
+        }
+
+    def capped(self, maxmemory_bytes: int) -> "ServerProfile":
+        """The same profile with another cap; the rewrite's least size keeps its share of it."""
+        share = self.auto_aof_rewrite_min_size_bytes / self.maxmemory_bytes
+        return replace(
+            self,
+            maxmemory_bytes=maxmemory_bytes,
+            auto_aof_rewrite_min_size_bytes=round(share * maxmemory_bytes),
+        )
+
+
+def profile(name: str, *, task_memory_mib: int = 2048) -> ServerProfile:
+    """
+    A profile by name.
+
+    Args:
+        name: ``development`` (the documented compose file), ``production`` (the documented ECS
+            task: 95 % of 35 % of its memory), ``demo`` (development, capped at 20 MiB).
+        task_memory_mib: memory of the ECS task, MiB; for ``production``.
+
+    Raises:
+        UsageError: no such profile.
+    """
+    development = ServerProfile("development", maxmemory_bytes=512 * MIB)
+    production = ServerProfile(
+        "production",
+        maxmemory_bytes=floor(task_memory_mib * 0.35 * 0.95) * MIB,
+        stop_writes_on_bgsave_error=False,
+    )
+    known = {
+        "development": development,
+        "production": production,
+        "demo": replace(development.capped(20 * MIB), name="demo"),
+    }
+    if name not in known:
+        raise UsageError(f"there is no server profile {name!r}{nearest(name, known)}")
+    return known[name]
+
+
+def _yes_no(value: bool) -> str:
+    return "yes" if value else "no"
