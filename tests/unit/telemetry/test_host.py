@@ -1,0 +1,96 @@
+"""What the host grants, in either form of cgroups, on faked trees."""
+
+from pathlib import Path
+
+import pytest
+
+from workbench.telemetry import host
+from workbench.telemetry.host import describe_host, memory_limit
+
+GIB = 1024**3
+RAM = 16 * GIB
+UNLIMITED_V1 = 9_223_372_036_854_771_712
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A machine of 16 GiB whose cgroup files lie in the test's own folder."""
+    monkeypatch.setattr(host, "_ram_bytes", lambda: RAM)
+    monkeypatch.setattr(host, "_OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(host, "_CGROUP_V2", tmp_path / "v2")
+    monkeypatch.setattr(host, "_CGROUP_V1", tmp_path / "v1")
+    return tmp_path
+
+
+def write(path: Path, text: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{text}\n")
+
+
+def test_limit_of_cgroup_v2_counts(tree):
+    """The one tree that a modern host has."""
+    write(tree / "own", "0::/task/redis")
+    write(tree / "v2/task/redis/memory.max", 2 * GIB)
+
+    assert memory_limit() == (2 * GIB, "cgroup v2")
+
+
+def test_limit_of_cgroup_v1_counts(tree):
+    """The memory controller has a tree of its own; the others say nothing of memory."""
+    write(tree / "own", "12:cpu,cpuacct:/a\n9:memory:/task\n0::/")
+    write(tree / "v1/task/memory.limit_in_bytes", GIB)
+    write(tree / "v1/a/memory.limit_in_bytes", GIB // 8)
+
+    assert memory_limit() == (GIB, "cgroup v1")
+
+
+def test_tighter_limit_of_an_outer_group_counts(tree):
+    """A limit may stand on any group between the process's own and the root."""
+    write(tree / "own", "0::/task/redis")
+    write(tree / "v2/task/redis/memory.max", "max")
+    write(tree / "v2/task/memory.max", 3 * GIB)
+
+    assert memory_limit() == (3 * GIB, "cgroup v2")
+
+
+def test_container_sees_its_own_limit_at_the_root(tree):
+    """Inside a container the path of the group may be that of the host, and lead nowhere."""
+    write(tree / "own", "0::/../system.slice/docker-1234")
+    write(tree / "v2/memory.max", GIB)
+
+    assert memory_limit() == (GIB, "cgroup v2")
+
+
+@pytest.mark.parametrize(
+    ("own", "path", "limit"),
+    [
+        ("0::/", "v2/memory.max", "max"),
+        ("9:memory:/", "v1/memory.limit_in_bytes", UNLIMITED_V1),
+        ("0::/", "v2/memory.max", 64 * GIB),
+    ],
+    ids=["v2 max", "v1 unlimited", "above the RAM"],
+)
+def test_limit_that_limits_nothing_leaves_the_ram(tree, own, path, limit):
+    """What is more than there is, is none."""
+    write(tree / "own", own)
+    write(tree / path, limit)
+
+    assert memory_limit() == (RAM, "RAM")
+
+
+def test_host_that_shows_nothing_has_no_known_limit(tree, monkeypatch):
+    """Unknown is said to be unknown, not taken for endless."""
+    monkeypatch.setattr(host, "_ram_bytes", lambda: None)
+
+    assert memory_limit() == (None, "unknown")
+
+
+def test_description_names_limit_and_source(tree):
+    """The manifest keeps what verdicts on memory rest on."""
+    write(tree / "own", "0::/")
+    write(tree / "v2/memory.max", GIB)
+
+    described = describe_host()
+
+    assert (described["memory_limit_bytes"], described["memory_limit_source"]) == (GIB, "cgroup v2")
+    assert described["ram_bytes"] == RAM

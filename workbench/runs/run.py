@@ -1,0 +1,142 @@
+"""Read a run directory: its manifest, and its tables as frames."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workbench.checkout import runs_dir
+from workbench.errors import RunError, nearest
+from workbench.runs.manifest import MANIFEST, Manifest, read_manifest
+from workbench.runs.schema import TABLES
+
+__all__ = ["Run", "list_runs", "open_run"]
+
+_LATEST: Final = "latest"
+
+
+class Run:
+    """
+    One run, read-only. Tables are read when they are first asked for.
+
+    Each frame has ``elapsed_s`` besides the columns of the schema: seconds from the start of the
+    measured phase, negative before it.
+
+    Args:
+        path: the run directory.
+
+    Raises:
+        RunError: it is no run directory, or one of another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: Manifest = read_manifest(path)
+
+    @property
+    def start_unix_s(self) -> float:
+        """The start of the measured phase; of the run, if it did not come to that."""
+        measure = self.manifest.phase("measure")
+        return measure.start_unix_s if measure else self.manifest.started_unix_s
+
+    @property
+    def measured_s(self) -> float:
+        """Length of the measured phase, s; 0 if the run did not come to it."""
+        measure = self.manifest.phase("measure")
+        return measure.stop_unix_s - measure.start_unix_s if measure else 0.0
+
+    @cached_property
+    def operations(self) -> pd.DataFrame:
+        """Every turn, in the order in which they were due."""
+        return self._table("operations")
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        """The turns that were due in the measured phase."""
+        due_s = self.operations["elapsed_s"]
+        return self.operations[(due_s >= 0) & (due_s < self.measured_s)]
+
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        """Every INFO of the server."""
+        return self._table("samples")
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """Phases, AOF rewrites."""
+        return self._table("events")
+
+    @cached_property
+    def generator(self) -> pd.DataFrame:
+        """Every second of the load processes."""
+        return self._table("generator")
+
+    def _table(self, name: str) -> pd.DataFrame:
+        schema = TABLES[name].arrow
+        parts = [_read_part(path, schema) for path in sorted((self.path / name).glob("part-*"))]
+        table = pa.concat_tables(parts) if parts else schema.empty_table()
+        frame: pd.DataFrame = table.to_pandas().sort_values("unix_s", kind="stable", ignore_index=True)
+        frame.insert(1, "elapsed_s", frame["unix_s"] - self.start_unix_s)
+        return frame
+
+
+def open_run(where: str | Path) -> Run:
+    """
+    A sealed run.
+
+    Args:
+        where: its directory, its name among the runs, or ``latest`` (also as ``runs/latest``).
+
+    Raises:
+        RunError: there is none, it is still running, or it cannot be read.
+    """
+    path = Path(where)
+    if path.name == _LATEST and not path.exists():
+        known = list_runs()
+        if not known:
+            raise RunError(f"there is no run in {runs_dir()}; make one with: workbench run")
+        path = known[-1]
+    elif not path.exists() and (runs_dir() / path.name).exists():
+        path = runs_dir() / path.name
+    if not path.exists():
+        names = [run.name for run in list_runs()]
+        hint = nearest(path.name, names) if names else "; make one with: workbench run"
+        raise RunError(f"there is no run {str(where)!r}{hint}")
+    run = Run(path)
+    if run.manifest.status == "running":
+        raise RunError(
+            f"{path} is still running, or its conductor was killed, and only a sealed run can be "
+            "judged: wait for it, or run the experiment again"
+        )
+    return run
+
+
+def list_runs() -> list[Path]:
+    """The directories of all sealed runs, the latest last."""
+    found = []
+    for manifest in sorted(runs_dir().glob(f"*/{MANIFEST}")):
+        try:
+            status = read_manifest(manifest.parent).status
+        except RunError:
+            continue
+        if status != "running":
+            found.append(manifest.parent)
+    return found
+
+
+def _read_part(path: Path, schema: pa.Schema) -> pa.Table:
+    try:
+        # By its own name alone: a folder called a=b would be read as a column of the table.
+        table = pq.read_table(path, partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(f"{path} cannot be read: {error}; the other parts are intact") from None
+    if table.schema.names != schema.names:
+        odd = sorted(set(table.schema.names) ^ set(schema.names))
+        raise RunError(f"{path} is not a part of this table: columns {', '.join(odd)} differ")
+    try:
+        return table.cast(schema)
+    except pa.ArrowException as error:
+        raise RunError(f"{path} is not a part of this table: {error}") from None

@@ -1,0 +1,157 @@
+"""
+The tables of a run directory: column, type, unit, source and meaning. The reference is made of it.
+
+History of SCHEMA_VERSION:
+    1  first form
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+__all__ = ["OUTCOMES", "SCHEMA_VERSION", "TABLES", "Column", "Table"]
+
+SCHEMA_VERSION: Final = 1
+
+OUTCOMES: Final = {
+    "ok": "the turn was carried out",
+    "evicted": "the conversation was gone although its time to live had not run out",
+    "expired": "the conversation was gone, its time to live had run out",
+    "missing": "the conversation was gone, and neither explains it",
+    "duplicate": "the message had been applied before",
+    "conflict": "other writers won every race until the deadline",
+    "refused": "the server refused the write (OOM, MISCONF, READONLY)",
+    "timeout": "the server did not answer in time, or could not be reached",
+    "error": "anything else",
+    "unsent": "due in the run, and not sent before its end; response_us is cut off there",
+}
+"""What became of a turn."""
+
+_NAME: Final = pa.dictionary(pa.int16(), pa.string())
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its type on disk, its unit (empty if it has none) and what it means."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the run directory, a folder of Parquet parts."""
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """The columns as Arrow wants them."""
+        return pa.schema([(column.name, column.type) for column in self.columns])
+
+
+_OPERATIONS: Final = Table(
+    "operations",
+    "one turn: the one read-change-write that a reply in a conversation is",
+    (
+        Column("unix_s", pa.float64(), "s", "when the turn was due: its intended start"),
+        Column("flow", _NAME, "", "the conversation's flow"),
+        Column("step", _NAME, "", "the step of the flow that the turn carried out"),
+        Column("operation", _NAME, "", "write: begins a conversation; update: goes on with it"),
+        Column("outcome", _NAME, "", "what became of it; see below"),
+        Column("response_us", pa.float32(), "µs", "completion - intended start: queue+lag+service"),
+        Column(
+            "queue_us",
+            pa.float32(),
+            "µs",
+            "waiting for the previous turn of its conversation, or for a free slot",
+        ),
+        Column("lag_us", pa.float32(), "µs", "the generator's own lateness"),
+        Column("service_us", pa.float32(), "µs", "the state manager's work, retries included"),
+        Column("attempts", pa.int16(), "", "tries that the write took; 0 if none was made"),
+        Column("value_bytes", pa.int32(), "B", "length of the document written; 0 if none was"),
+        Column("age_s", pa.float32(), "s", "since the conversation's last write; empty if none"),
+        Column("ttl_s", pa.float32(), "s", "time to live that each write gives"),
+        Column("conversation", pa.int32(), "", "number of the conversation in the run"),
+        Column("turn", pa.int16(), "", "number of the turn in its conversation, from 0"),
+        Column("worker", pa.int16(), "", "which load process"),
+    ),
+)
+
+_INTEGERS: Final = (
+    ("used_memory", "B", "allocated by the server, all in all"),
+    ("used_memory_rss", "B", "resident memory of the server's process"),
+    ("used_memory_peak", "B", "highest used_memory since the start"),
+    ("used_memory_overhead", "B", "part of used_memory that is not data"),
+    ("used_memory_dataset", "B", "part of used_memory that is data"),
+    ("maxmemory", "B", "the cap"),
+    ("mem_not_counted_for_evict", "B", "part of used_memory that the cap does not count"),
+    ("mem_clients_normal", "B", "buffers of ordinary clients"),
+    ("mem_aof_buffer", "B", "AOF buffers"),
+    ("evicted_keys", "", "keys evicted since the start"),
+    ("expired_keys", "", "keys expired since the start"),
+    ("keyspace_hits", "", "reads that found their key"),
+    ("keyspace_misses", "", "reads that did not"),
+    ("total_commands_processed", "", "commands since the start"),
+    ("total_error_replies", "", "error replies since the start"),
+    ("connected_clients", "", "client connections"),
+    ("rejected_connections", "", "connections refused for maxclients"),
+    ("total_forks", "", "forks since the start"),
+    ("latest_fork_usec", "µs", "duration of the latest fork"),
+    ("aof_rewrite_in_progress", "", "1 while an AOF rewrite goes on"),
+    ("aof_rewrites", "", "AOF rewrites since the start"),
+    ("aof_last_rewrite_time_sec", "s", "duration of the latest rewrite, whole seconds"),
+    ("aof_current_size", "B", "size of the AOF: base and increments"),
+    ("aof_base_size", "B", "size of the AOF after the latest rewrite"),
+    ("aof_delayed_fsync", "", "fsyncs that had to wait, since the start"),
+    ("aof_last_cow_size", "B", "memory that the latest rewrite copied on write"),
+)
+
+_SAMPLES: Final = Table(
+    "samples",
+    "one INFO of the server, by the sampler; fields under Redis's own names",
+    (
+        Column("unix_s", pa.float64(), "s", "when the reply came"),
+        Column("sample_lag_s", pa.float32(), "s", "how late the sampler itself was"),
+        Column("sample_us", pa.float32(), "µs", "how long the reply took"),
+        Column("keys", pa.int64(), "", "keys in all databases"),
+        Column("run_id", _NAME, "", "changes when the server is restarted"),
+        Column("aof_last_bgrewrite_status", _NAME, "", "ok or err"),
+        Column("aof_last_write_status", _NAME, "", "ok or err"),
+        *(Column(name, pa.int64(), unit, meaning) for name, unit, meaning in _INTEGERS),
+    ),
+)
+
+_EVENTS: Final = Table(
+    "events",
+    "one span or instant that explains what the other tables show",
+    (
+        Column("unix_s", pa.float64(), "s", "when it began"),
+        Column("duration_s", pa.float64(), "s", "how long it lasted; 0 for an instant"),
+        Column("kind", _NAME, "", "phase, aof_rewrite"),
+        Column("label", pa.string(), "", "which one: prefill, warm-up, measure, cool-down; ok, err"),
+        Column("detail", pa.string(), "", "what else the source said of it"),
+    ),
+)
+
+_GENERATOR: Final = Table(
+    "generator",
+    "one second of a load process: whether it kept up",
+    (
+        Column("unix_s", pa.float64(), "s", "end of the second"),
+        Column("cpu_share", pa.float32(), "", "share of one core that the process used"),
+        Column("turns_due", pa.int32(), "", "turns that came due"),
+        Column("turns_completed", pa.int32(), "", "turns that were completed"),
+        Column("turns_waiting", pa.int32(), "", "turns without a free slot, most at once"),
+        Column("slots_busy", pa.int32(), "", "slots at work, most at once"),
+        Column("worker", pa.int16(), "", "which load process"),
+    ),
+)
+
+TABLES: Final = {table.name: table for table in (_OPERATIONS, _SAMPLES, _EVENTS, _GENERATOR)}
+"""The tables by name."""
