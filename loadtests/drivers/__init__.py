@@ -1,0 +1,1 @@
+"""Ways to carry a turn to the server. A driver is one file."""

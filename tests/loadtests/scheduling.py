@@ -1,0 +1,72 @@
+"""
+A process that plays a small schedule with slots of a fixed service time, and prints the clocks.
+
+Of its own, since gevent's loop must not mix with the tests'. Reads one JSON object: ``turns``, a
+list of ``[conversation, due_s]``; ``slots``; ``service_s``; ``duration_s``; ``stop_s`` or null.
+"""
+
+import json
+import sys
+
+import gevent
+import numpy as np
+
+from loadtests.arrivals import Schedule
+from loadtests.scheduler import Scheduler
+from workbench.flows.offer_secured import OFFER_SECURED
+
+
+def schedule_of(turns: list[tuple[int, float]]) -> Schedule:
+    count = 1 + max(conversation for conversation, _ in turns)
+    by_conversation = [[due_s for c, due_s in turns if c == number] for number in range(count)]
+    first = np.concatenate([[0], np.cumsum([len(times) for times in by_conversation])])
+    due_s = np.array([at for times in by_conversation for at in times])
+    return Schedule((OFFER_SECURED,), np.zeros(count, dtype=int), first, due_s, 0.0)
+
+
+def main() -> None:
+    orders = json.loads(sys.stdin.read())
+    scheduler = Scheduler(schedule_of(orders["turns"]), duration_s=orders["duration_s"], seed=1)
+    clocks = []
+
+    def slot() -> None:
+        while True:
+            turn, ready_s = scheduler.take()
+            send_s = scheduler.now_s()
+            gevent.sleep(orders["service_s"])
+            completed_s = scheduler.now_s()
+            scheduler.done(turn, completed_s)
+            clocks.append(
+                {
+                    "conversation": turn.conversation.number,
+                    "turn": turn.number,
+                    "due_s": turn.due_s,
+                    "ready_s": ready_s,
+                    "send_s": send_s,
+                    "completed_s": completed_s,
+                }
+            )
+
+    slots = [gevent.spawn(slot) for _ in range(orders["slots"])]
+    gevent.sleep(0)
+    scheduler.start_at(scheduler.now_s() + 0.05)
+    playing = gevent.spawn(scheduler.play)
+    playing.join(timeout=orders["stop_s"])
+    gevent.killall([playing, *slots])
+    unsent = [[turn.conversation.number, turn.due_s] for turn in scheduler.unsent()]
+    print(  # noqa: T201
+        json.dumps(
+            {
+                "clocks": clocks,
+                "unsent": unsent,
+                "due": scheduler.due,
+                "completed": scheduler.completed,
+                "waiting_max": scheduler.waiting_max,
+                "busy_max": scheduler.busy_max,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The offered load follows from the seed, and is as heavy at the start as at the end."""
+
+from dataclasses import replace
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from loadtests.arrivals import LoadPlan, draw
+
+PLAN = LoadPlan(
+    turns_per_s=200.0,
+    duration_s=120.0,
+    mix={"login": 35, "offer_secured": 25},
+    think_median_s=8.0,
+    think_p95_s=45.0,
+    seed=7,
+)
+TURNS_MEAN = (35 * 1 + 25 * 5) / 60
+TURNS_SQUARE_MEAN = (35 * 1 + 25 * 25) / 60
+
+
+@pytest.fixture(scope="module")
+def schedule():
+    return draw(PLAN)
+
+
+def sigma(turns: float) -> float:
+    """
+    Standard deviation of a count of turns: they come in conversations, so they vary more than a
+    Poisson count does, at most by E[n²] ÷ E[n].
+    """
+    return sqrt(turns * TURNS_SQUARE_MEAN / TURNS_MEAN)
+
+
+def due(schedule, start_s: float, stop_s: float) -> int:
+    return len(schedule.due_between(start_s, stop_s)[0])
+
+
+def test_same_seed_draws_the_same_schedule(schedule):
+    """A run can be repeated turn for turn."""
+    again = draw(PLAN)
+
+    assert np.array_equal(again.due_s, schedule.due_s)
+    assert np.array_equal(again.flow, schedule.flow)
+
+
+def test_another_seed_draws_another_schedule(schedule):
+    """Three runs of three seeds are three trials."""
+    assert not np.array_equal(draw(replace(PLAN, seed=8)).due_s[:100], schedule.due_s[:100])
+
+
+def test_rate_is_that_of_the_plan(schedule):
+    """Over the whole time the turns due differ from rate × time by chance alone."""
+    expected = PLAN.turns_per_s * PLAN.duration_s
+
+    assert abs(due(schedule, 0, PLAN.duration_s) - expected) < 5 * sigma(expected)
+
+
+def test_first_quarter_is_as_heavy_as_the_last(schedule):
+    """Arrivals begin long before 0, so nothing has to fill up first."""
+    quarter_s = PLAN.duration_s / 4
+    first = due(schedule, 0, quarter_s)
+    last = due(schedule, PLAN.duration_s - quarter_s, PLAN.duration_s)
+
+    assert abs(first - last) < 5 * sqrt(2) * sigma(PLAN.turns_per_s * quarter_s)
+
+
+def test_as_many_conversations_are_under_way_at_the_start_as_later(schedule):
+    """What is prefilled is what a server in service would hold."""
+    begins_s = schedule.due_s[schedule.first[:-1]]
+    ends_s = schedule.due_s[schedule.first[1:] - 1]
+
+    alive = [int(((begins_s < at) & (ends_s >= at)).sum()) for at in (0.0, 40.0, 80.0)]
+
+    # The conversations alive at a time are a Poisson count.
+    assert max(alive) - min(alive) < 5 * sqrt(2 * max(alive))
+
+
+def test_turns_of_a_conversation_follow_each_other(schedule):
+    """Think times are positive: no turn comes before the one that it answers."""
+    within = np.ones(len(schedule.due_s), dtype=bool)
+    within[schedule.first[:-1]] = False
+
+    assert (np.diff(schedule.due_s)[within[1:]] > 0).all()
+
+
+def test_each_conversation_has_the_turns_of_its_flow(schedule):
+    """First and last turn of every conversation, by its own script."""
+    for conversation in range(0, len(schedule.flow), 97):
+        steps = schedule.script(conversation).steps
+
+        assert len(schedule.turns(conversation)) == len(steps)
+
+
+def test_think_times_have_the_median_and_p95_of_the_plan(schedule):
+    """Half are longer than the median, one in twenty longer than the p95."""
+    within = np.ones(len(schedule.due_s), dtype=bool)
+    within[schedule.first[:-1]] = False
+    think_s = np.diff(schedule.due_s)[within[1:]]
+
+    for limit_s, share in ((PLAN.think_median_s, 0.5), (PLAN.think_p95_s, 0.05)):
+        deviation = sqrt(share * (1 - share) / len(think_s))
+        assert abs((think_s > limit_s).mean() - share) < 5 * deviation
+
+
+def test_mix_is_by_conversation(schedule):
+    """35 of 60 conversations log in and do no more."""
+    names = [flow.name for flow in schedule.flows]
+    share = (schedule.flow == names.index("login")).mean()
+
+    assert abs(share - 35 / 60) < 5 * sqrt(0.25 / len(schedule.flow))
+
+
+def test_turns_between_two_times_come_in_order_with_their_conversations(schedule):
+    """From the start on, and up to before the end."""
+    times_s, conversations = schedule.due_between(10.0, 12.0)
+
+    assert (np.diff(times_s) >= 0).all()
+    assert times_s[0] >= 10.0
+    assert times_s[-1] < 12.0
+    for due_s, number in zip(times_s[::50], conversations[::50], strict=True):
+        assert due_s in schedule.turns(number)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_shortest_and_slowest_plan_can_be_drawn(seed):
+    """A turn a second for a second may well be none at all."""
+    plan = replace(PLAN, turns_per_s=1.0, duration_s=1.0, mix={"login": 1}, seed=seed)
+
+    schedule = draw(plan)
+
+    assert len(schedule.due_s) == len(schedule.flow)
+    assert schedule.history_s == 0.0

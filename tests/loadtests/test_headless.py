@@ -1,0 +1,198 @@
+"""A real, short, headless Locust on a private server: what it records, refuses and endures."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.waiting import wait_until
+from workbench.analysis.latency import percentiles_us
+from workbench.analysis.validity import validity
+from workbench.runs.schema import OUTCOMES, TABLES
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENARIO = ROOT / "loadtests" / "steady.py"
+
+
+def locust(url, *options):
+    """Start a headless Locust by hand, as the documentation says."""
+    words = [sys.executable, "-m", "locust", "-f", str(SCENARIO), "--headless", "--only-summary"]
+    return subprocess.Popen(
+        [*words, *map(str, options)],
+        cwd=ROOT,
+        env={**os.environ, "REDIS_STATE_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def load(url, folder, *, turns_per_s=100, measure_s=3.0, users=20):
+    """Start a load that records into the folder."""
+    options = ["-u", users, "-r", users, "--turns-per-s", turns_per_s, "--measure-s", measure_s]
+    options += ["--warm-up-s", 0.5, "--seed", 5, "--run-dir", folder, "--json-file", folder / "own"]
+    return locust(url, *options, "--exit-code-on-error", 0)
+
+
+def table(folder, name):
+    return pd.read_parquet(folder / name)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory, redis_server):
+    """What three seconds of load recorded, and what Locust says of them itself."""
+    with redis_server.client() as client:
+        client.flushall()
+        client.function_flush()
+    folder = tmp_path_factory.mktemp("recorded")
+    process = load(redis_server.url, folder)
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 0, talk
+    own = json.loads((folder / "own.json").read_text())
+    return folder, own
+
+
+def test_recorder_has_every_turn_that_locust_counted(recorded):
+    """No turn is lost between Locust's count and the table, step by step."""
+    folder, own = recorded
+    turns = table(folder, "operations")
+
+    counted = {entry["name"]: entry["num_requests"] for entry in own}
+    kept = turns.groupby(["flow", "step"], observed=True).size()
+
+    assert len(turns) > 200
+    assert {f"{flow}/{step}": count for (flow, step), count in kept.items()} == counted
+
+
+def test_clocks_of_every_turn_add_up(recorded):
+    """Response is queue, lag and service, and none of them is negative."""
+    turns = table(recorded[0], "operations")
+
+    parts = turns[["queue_us", "lag_us", "service_us"]]
+
+    assert (parts >= -0.5).all().all()
+    assert (parts.sum(axis=1) - turns["response_us"]).abs().max() < 5
+
+
+def test_turns_in_a_roomy_server_are_all_carried_out(recorded):
+    """Nothing is evicted there, so every outcome is ok, and every write took one try."""
+    turns = table(recorded[0], "operations")
+
+    assert set(turns["outcome"]) == {"ok"} <= set(OUTCOMES)
+    assert (turns["attempts"] == 1).all()
+    assert turns["value_bytes"].between(1500, 4096).all()
+
+
+def test_tables_have_the_columns_of_the_schema(recorded):
+    """What the load writes is what the reference says."""
+    folder, _ = recorded
+
+    for name in ("operations", "events", "generator"):
+        assert list(table(folder, name).columns) == TABLES[name].arrow.names
+
+    assert set(table(folder, "events")["label"]) == {"prefill", "warm-up", "measure", "cool-down"}
+
+
+def test_same_seed_offers_the_same_turns(recorded, redis_server, tmp_path):
+    """Which conversation says what, and when, follows from the seed; the server has no say."""
+    folder, _ = recorded
+
+    with redis_server.client() as client:
+        client.flushall()
+    again = load(redis_server.url, tmp_path)
+    again.communicate(timeout=60)
+
+    def offered(path):
+        turns = table(path, "operations").sort_values(["conversation", "turn"])
+        return turns[["conversation", "turn", "flow"]].astype(str).to_numpy().tolist()
+
+    assert again.returncode == 0
+    assert offered(tmp_path) == offered(folder)
+
+
+def test_foreign_keys_are_left_alone(start_server):
+    """A server that holds somebody's keys is refused with exit code 2, and nothing is written."""
+    server = start_server()
+    with server.client() as client:
+        client.set("somebody", "else")
+        client.config_resetstat()
+
+        process = locust(server.url, "-u", 2, "--measure-s", 1)
+        _, talk = process.communicate(timeout=60)
+
+        written = [name for name in client.info("commandstats") if name in WRITES]
+        assert process.returncode == 2
+        assert "does not carry the workbench's mark" in talk
+        assert written == []
+        assert client.dbsize() == 1
+
+
+WRITES = {"cmdstat_set", "cmdstat_restore", "cmdstat_del", "cmdstat_function|load", "cmdstat_exec"}
+
+
+def test_missing_target_is_said_before_anything_starts():
+    """Without a target Locust ends with 2 and names the variable."""
+    process = locust("", "-u", 1)
+
+    _, talk = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert "REDIS_STATE_URL" in talk
+
+
+@pytest.fixture(scope="module")
+def stalled(tmp_path_factory):
+    """Three measured seconds of load on a server that is stopped for one of them."""
+    from workbench.server.process import PrivateServer
+    from workbench.server.profiles import profile
+
+    folder = tmp_path_factory.mktemp("stalled")
+    with PrivateServer(profile("demo"), folder / "server") as server:
+        # So many slots that none has to wait for one: what waits, waits for the server.
+        process = load(server.url, folder, turns_per_s=80, users=120, measure_s=4.0)
+        wait_until(lambda: list((folder / "events").glob("part-*")), timeout_s=30, why="prefill")
+        time.sleep(2.0)  # into the measured phase: the start and the warm-up take about 1.5 s
+        os.kill(server.pid, signal.SIGSTOP)
+        time.sleep(0.8)
+        os.kill(server.pid, signal.SIGCONT)
+        _, talk = process.communicate(timeout=60)
+    assert process.returncode == 0, talk
+    turns = table(folder, "operations")
+    events = table(folder, "events")
+    measure = events[events["label"] == "measure"].iloc[0]
+    turns["elapsed_s"] = turns["unix_s"] - measure["unix_s"]
+    measured = turns[turns["elapsed_s"].between(0, measure["duration_s"], inclusive="left")]
+    return measured, measure["duration_s"], table(folder, "generator"), measure["unix_s"]
+
+
+def test_stalled_server_is_asked_no_less(stalled):
+    """The turns that came due in the stall are all carried out, late: no load is omitted."""
+    measured, duration_s, _, _ = stalled
+
+    assert set(measured["outcome"]) == {"ok"}
+    assert len(measured) == pytest.approx(80 * duration_s, abs=5 * (80 * duration_s * 3.7) ** 0.5)
+
+
+def test_stall_shows_in_the_response(stalled):
+    """A fifth of the turns waited for the stopped server: the p99 is most of the stall."""
+    measured, _, _, _ = stalled
+
+    assert percentiles_us(measured)["p99"] > 400_000
+
+
+def test_stall_is_not_the_generators_fault(stalled):
+    """The lag stays far below the response, so the run is valid."""
+    measured, duration_s, generator, start_unix_s = stalled
+    generator["elapsed_s"] = generator["unix_s"] - start_unix_s
+    polls = pd.DataFrame({"elapsed_s": [n / 2 for n in range(9)]})
+
+    found = validity(measured, generator, polls, measured_s=duration_s)
+
+    assert found.lag_us_p99 < 0.1 * found.response_us_p99
+    assert found.valid, found.reasons

@@ -1,0 +1,108 @@
+"""Turns wait for their conversation and for a slot; whose fault a wait is, the clocks tell."""
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+SERVICE_S = 0.2
+
+
+def played(turns, *, slots, duration_s=0.3, service_s=SERVICE_S, stop_s=None):
+    """Play a schedule in a process of its own."""
+    orders = {
+        "turns": turns,
+        "slots": slots,
+        "service_s": service_s,
+        "duration_s": duration_s,
+        "stop_s": stop_s,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.loadtests.scheduling"],
+        input=json.dumps(orders),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def queued():
+    """One conversation of three turns that come faster than they are served; slots enough."""
+    return played([[0, 0.0], [0, 0.02], [0, 0.04]], slots=5)
+
+
+@pytest.fixture(scope="module")
+def crowded():
+    """Six conversations due at once, and two slots."""
+    return played([[number, 0.0] for number in range(6)], slots=2)
+
+
+def lag_s(clock):
+    return clock["send_s"] - clock["ready_s"]
+
+
+def queue_s(clock):
+    return clock["ready_s"] - clock["due_s"]
+
+
+def test_turn_waits_for_the_one_before_it_in_its_conversation(queued):
+    """Two messages of one person are never worked on at once, and keep their order."""
+    clocks = queued["clocks"]
+
+    assert [clock["turn"] for clock in clocks] == [0, 1, 2]
+    for before, after in pairwise(clocks):
+        assert before["completed_s"] <= after["ready_s"] <= after["send_s"]
+
+
+def test_waiting_for_ones_own_conversation_is_queue_not_lag(queued):
+    """The third turn waited for two services, of which the generator is to blame for none."""
+    third = queued["clocks"][2]
+
+    assert queue_s(third) > SERVICE_S
+    assert lag_s(third) < SERVICE_S / 2
+
+
+def test_waiting_for_ones_own_conversation_takes_no_slot(queued):
+    """Slots are free for others meanwhile: none of these turns waited for one."""
+    assert queued["waiting_max"] == 0
+    assert queued["busy_max"] == 1
+
+
+def test_waiting_for_a_slot_is_queue_not_lag(crowded):
+    """A server that stalls keeps the slots busy: that is its own doing, not the generator's."""
+    clocks = crowded["clocks"]
+
+    assert sum(queue_s(clock) > SERVICE_S / 2 for clock in clocks) == 4
+    assert all(lag_s(clock) < SERVICE_S / 2 for clock in clocks)
+
+
+def test_no_more_turns_are_at_work_than_there_are_slots(crowded):
+    """And the rest is seen to wait."""
+    assert crowded["busy_max"] == 2
+    assert crowded["waiting_max"] == 4
+    assert crowded["completed"] == crowded["due"] == 6
+
+
+def test_due_turns_are_drained_after_the_last_has_come_due(crowded):
+    """Three services one after the other last longer than the schedule; none is lost."""
+    assert crowded["unsent"] == []
+    assert max(clock["completed_s"] for clock in crowded["clocks"]) > 0.3
+
+
+def test_turns_of_a_load_that_is_stopped_are_kept_as_unsent():
+    """What came due and was not completed is known, in the order in which it was due."""
+    turns = [[0, 0.0], [0, 0.01], [1, 0.02], [1, 9.0]]
+
+    stopped = played(turns, slots=1, duration_s=10.0, service_s=60.0, stop_s=0.5)
+
+    assert stopped["clocks"] == []
+    assert stopped["unsent"] == [[0, 0.0], [0, 0.01], [1, 0.02]]
+    assert (stopped["due"], stopped["completed"]) == (3, 0)
