@@ -1,0 +1,129 @@
+"""Turns that found their conversation gone: how many, after what pause, for which cause."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from workbench.analysis.eviction import began_s
+from workbench.analysis.windows import needed
+
+__all__ = ["Loss", "at_cap", "loss", "loss_by_pause", "loss_by_step"]
+
+_GONE = ("evicted", "expired", "missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """
+    Turns that needed a state, and those that found none.
+
+    Attributes:
+        turns: turns that went on with a conversation, and were sent.
+        evicted, expired, missing: of these, turns without state, by cause.
+        pause_s_p50, pause_s_least: since the last write of the evicted ones, s; NaN if none.
+        ttl_left_s_p50: time to live that they had left, s; NaN if none.
+    """
+
+    turns: int
+    evicted: int
+    expired: int
+    missing: int
+    pause_s_p50: float
+    pause_s_least: float
+    ttl_left_s_p50: float
+
+    @property
+    def evicted_share(self) -> float | None:
+        """Evicted turns of all that needed a state; None if none did."""
+        return self.evicted / self.turns if self.turns else None
+
+
+def at_cap(measured: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """
+    The turns that were due since evictions began; all of them if none did.
+
+    Before the cap is reached nobody loses anything, so a share over all turns would tell more of
+    the length of a run than of its server.
+
+    Args:
+        measured: operations due in the measured phase, column ``elapsed_s`` (s).
+        samples: columns ``elapsed_s`` (s) and ``evicted_keys``.
+    """
+    start_s = began_s(samples)
+    return measured if start_s is None else measured[measured["elapsed_s"] >= start_s]
+
+
+def loss(operations: pd.DataFrame) -> Loss:
+    """
+    Count the turns that found their conversation gone.
+
+    Args:
+        operations: columns ``operation``, ``outcome``, ``age_s`` (s), ``ttl_s`` (s).
+    """
+    turns = _needing_state(operations)
+    counts = turns["outcome"].value_counts()
+    evicted = turns[turns["outcome"] == "evicted"]
+    return Loss(
+        turns=len(turns),
+        **{cause: int(counts.get(cause, 0)) for cause in _GONE},
+        pause_s_p50=float(evicted["age_s"].median()),
+        pause_s_least=float(evicted["age_s"].min()),
+        ttl_left_s_p50=float((evicted["ttl_s"] - evicted["age_s"]).median()),
+    )
+
+
+def loss_by_pause(operations: pd.DataFrame, *, edges_s: tuple[float, ...]) -> pd.DataFrame:
+    """
+    The share of turns that found their conversation evicted, by the pause before the turn.
+
+    Args:
+        operations: as for ``loss``.
+        edges_s: limits of the classes of pause, s, ascending.
+
+    Returns:
+        One row per class, in order: ``from_s``, ``to_s``, ``turns``, ``evicted`` and
+        ``evicted_share`` (NaN in a class of fewer than 20 turns: too few to tell).
+    """
+    turns = _needing_state(operations).dropna(subset=["age_s"])
+    classes = pd.cut(turns["age_s"], list(edges_s), right=False, labels=False)
+    evicted = (turns["outcome"] == "evicted").groupby(classes)
+    counts = evicted.agg(["size", "sum"]).reindex(range(len(edges_s) - 1), fill_value=0)
+    share = counts["sum"] / counts["size"].where(counts["size"] >= 20, np.nan)
+    return pd.DataFrame(
+        {
+            "from_s": edges_s[:-1],
+            "to_s": edges_s[1:],
+            "turns": counts["size"].to_numpy(),
+            "evicted": counts["sum"].to_numpy(),
+            "evicted_share": share.to_numpy(),
+        }
+    )
+
+
+def loss_by_step(operations: pd.DataFrame) -> pd.DataFrame:
+    """
+    Turns and losses of each step that needs a state.
+
+    Returns:
+        One row per flow and step, in the order of their turns, with columns ``flow``,
+        ``step``, ``turns``, ``evicted``, ``evicted_share``.
+    """
+    turns = _needing_state(operations)
+    if turns.empty:
+        return pd.DataFrame(columns=["flow", "step", "turns", "evicted", "evicted_share"])
+    keys = ["flow", "step"]
+    table = (
+        turns.assign(evicted=turns["outcome"] == "evicted", position=turns["turn"])
+        .groupby(keys, observed=True)
+        .agg(turns=("evicted", "size"), evicted=("evicted", "sum"), position=("position", "median"))
+        .sort_values("position", kind="stable")
+        .reset_index()
+    )
+    table["evicted_share"] = table["evicted"] / table["turns"]
+    return table[[*keys, "turns", "evicted", "evicted_share"]]
+
+
+def _needing_state(operations: pd.DataFrame) -> pd.DataFrame:
+    frame = needed(operations, "operation", "outcome", "age_s", "ttl_s")
+    return frame[(frame["operation"] == "update") & (frame["outcome"] != "unsent")]

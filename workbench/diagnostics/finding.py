@@ -1,0 +1,270 @@
+"""Finding, the ``rule`` decorator, and how the verdicts of a run are put together."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from workbench.analysis.validity import Validity, validity
+from workbench.errors import RunError
+from workbench.registry import Registry
+from workbench.runs.files import write_json
+from workbench.runs.run import Run
+
+__all__ = [
+    "FINDINGS_MIME",
+    "RULES",
+    "Finding",
+    "Findings",
+    "Judgement",
+    "Rule",
+    "Severity",
+    "Verdict",
+    "evaluate",
+    "fail",
+    "generator_validity",
+    "not_applicable",
+    "ok",
+    "rule",
+    "sentence",
+    "unknown",
+    "worst_of",
+    "write_findings",
+]
+
+Verdict = Literal["pass", "fail", "unknown", "not applicable"]
+Severity = Literal["critical", "warning", "info"]
+
+FINDINGS_MIME: Final = "application/vnd.workbench.findings+json"
+"""Under this type a notebook's output holds the findings as data."""
+
+_GRAVITY: Final[Sequence[Verdict]] = ("not applicable", "pass", "unknown", "fail")
+_SEVERITIES: Final[Sequence[Severity]] = ("critical", "warning", "info")
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a rule found.
+
+    Attributes:
+        rule: its id.
+        title: the question that the rule answers.
+        severity: ``critical``, ``warning`` or ``info``; info never fails a command.
+        verdict: ``pass``, ``fail``, ``unknown`` or ``not applicable``.
+        says: the finding in one sentence, with the values.
+        evidence: the values seen, by name.
+        advice: what to do; empty where nothing is to be done.
+        source: what the rule rests on.
+    """
+
+    rule: str
+    title: str
+    severity: Severity
+    verdict: Verdict
+    says: str
+    evidence: dict[str, str] = msgspec.field(default_factory=dict)
+    advice: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a rule says of one run; ``ok``, ``fail``, ``unknown`` and ``not_applicable`` make it."""
+
+    verdict: Verdict
+    says: str
+    evidence: Mapping[str, str]
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """
+    A rule of the collection.
+
+    Attributes:
+        id: its name.
+        title: the question that it answers.
+        severity: of a failure.
+        needs: tables of the run that it reads; empty ones make it unknown.
+        holds_if_late: a pass holds although the generator was late.
+        judge: from the run to the finding.
+    """
+
+    id: str
+    title: str
+    severity: Severity
+    needs: tuple[str, ...]
+    holds_if_late: bool
+    source: str
+    judge: Callable[[Run], Judgement]
+
+
+RULES: "Registry[Rule]" = Registry("rule", "workbench.diagnostics")
+"""Every rule by id."""
+
+
+def rule(
+    id: str,  # noqa: A002
+    *,
+    title: str,
+    severity: Severity,
+    needs: tuple[str, ...],
+    source: str,
+    holds_if_late: bool = False,
+) -> Callable[[Callable[[Run], Judgement]], Callable[[Run], Judgement]]:
+    """Register a function of a run as a rule."""
+
+    def register(judge: Callable[[Run], Judgement]) -> Callable[[Run], Judgement]:
+        RULES.add(id, Rule(id, title, severity, needs, holds_if_late, source, judge))
+        return judge
+
+    return register
+
+
+def ok(says: str, evidence: Mapping[str, str], advice: str = "") -> Judgement:
+    """The rule is kept."""
+    return Judgement("pass", says, evidence, advice)
+
+
+def fail(says: str, evidence: Mapping[str, str], advice: str) -> Judgement:
+    """The rule is broken; the advice says what to do."""
+    return Judgement("fail", says, evidence, advice)
+
+
+def unknown(says: str, advice: str, evidence: Mapping[str, str] | None = None) -> Judgement:
+    """There is too little to tell; the advice says how to get more."""
+    return Judgement("unknown", says, evidence or {}, advice)
+
+
+def not_applicable(says: str) -> Judgement:
+    """The rule has nothing to say of this run."""
+    return Judgement("not applicable", says, {}, "")
+
+
+def generator_validity(run: Run) -> Validity:
+    """Whether the run's load and sampling kept up."""
+    return validity(run.measured, run.generator, run.samples, measured_s=run.measured_s)
+
+
+class Findings(tuple[Finding, ...]):
+    """The findings of a run, the gravest first; shown as text in a notebook."""
+
+    __slots__ = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest verdict, findings of severity info left aside."""
+        return worst_of(self)
+
+    def only(self, *rules: str) -> "Findings":
+        """
+        Those of some rules.
+
+        Raises:
+            UsageError: there is no such rule.
+        """
+        chosen = {RULES[rule].id for rule in rules}
+        return Findings(found for found in self if found.rule in chosen)
+
+    def to_markdown(self) -> str:
+        """Verdict, sentence, evidence, advice and source of each."""
+        return "\n\n".join(_paragraph(found) for found in self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        plain = "\n".join(f"{found.verdict}: {found.says}" for found in self)
+        data = {"verdict": self.verdict, "findings": msgspec.to_builtins(list(self))}
+        return {"text/markdown": self.to_markdown(), "text/plain": plain, FINDINGS_MIME: data}
+
+
+def evaluate(run: Run) -> Findings:
+    """
+    Judge a run by every rule.
+
+    A rule whose tables are empty is unknown, and so is one that the run's own damage keeps from
+    judging; never a pass. A pass is unknown too where the run broke off, or where the generator was
+    late and the rule rests on the load; a failure stands, since what was lost was lost.
+
+    Returns:
+        the findings, the gravest first.
+    """
+    broken_off, late = _doubts(run)
+    findings = [
+        _judge(rule, run, broken_off or ("" if rule.holds_if_late else late))
+        for rule in RULES.values()
+    ]
+    return Findings(
+        sorted(
+            findings,
+            key=lambda found: (-_GRAVITY.index(found.verdict), _SEVERITIES.index(found.severity)),
+        )
+    )
+
+
+def worst_of(findings: Iterable[Finding]) -> Verdict:
+    """The gravest verdict, findings of severity info left aside; ``not applicable`` if none."""
+    verdicts = [found.verdict for found in findings if found.severity != "info"]
+    return max(verdicts, key=_GRAVITY.index, default="not applicable")
+
+
+def write_findings(run: Run, findings: Findings) -> Path:
+    """Write ``findings.json`` into the run directory, whole or not at all; returns its path."""
+    path = run.path / "findings.json"
+    write_json(path, {"verdict": findings.verdict, "findings": list(findings)})
+    return path
+
+
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _doubts(run: Run) -> tuple[str, str]:
+    """Why no pass holds for the run, and why none that rests on the load; empty if they do."""
+    broken_off = ""
+    if run.manifest.status in {"interrupted", "failed"}:
+        broken_off = f"the run was {run.manifest.status} before its end"
+    try:
+        late = "; ".join(generator_validity(run).reasons)
+    except RunError as error:
+        late = f"whether the load kept up is not known: {error}"
+    return broken_off, late
+
+
+def _judge(rule: Rule, run: Run, doubt: str) -> Finding:
+    try:
+        empty = [name for name in rule.needs if getattr(run, name).empty]
+        if empty:
+            judgement = unknown(f"the run has no {', no '.join(empty)}", "run it again, to its end")
+        else:
+            judgement = rule.judge(run)
+    except RunError as error:
+        judgement = unknown(f"the run cannot be judged: {error}", "run it again")
+    if judgement.verdict == "pass" and doubt:
+        judgement = unknown(
+            f"{judgement.says}; but that does not hold: {doubt}",
+            "run it again, to its end, with a load that keeps up",
+            judgement.evidence,
+        )
+    return Finding(
+        rule=rule.id,
+        title=rule.title,
+        severity=rule.severity,
+        verdict=judgement.verdict,
+        says=judgement.says,
+        evidence=dict(judgement.evidence),
+        advice=judgement.advice,
+        source=rule.source,
+    )
+
+
+def _paragraph(found: Finding) -> str:
+    lines = [f"**{found.verdict.upper()}** · {found.title}", sentence(found.says)]
+    if found.evidence:
+        lines.append(" · ".join(f"{name}: **{value}**" for name, value in found.evidence.items()))
+    if found.advice:
+        lines.append(f"*Advice:* {sentence(found.advice)}")
+    lines.append(f"*Source:* {sentence(found.source)}")
+    return "  \n".join(lines)

@@ -1,0 +1,57 @@
+"""Live state evicted: did the memory cap drop conversations that were still in use?"""
+
+from workbench.analysis.eviction import began_s, residence_s
+from workbench.analysis.loss import at_cap, loss
+from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
+from workbench.runs.run import Run
+from workbench.units import format_bytes, format_duration, format_share
+
+__all__ = ["live_state_evicted"]
+
+
+@rule(
+    "live-state-evicted",
+    title="Does anyone lose a conversation before its time to live is over?",
+    severity="critical",
+    needs=("operations", "samples"),
+    source="age and TTL of each turn's own conversation, as the generator knows them",
+)
+def live_state_evicted(run: Run) -> Judgement:
+    """Fails when a turn found its conversation gone although its TTL had not run out."""
+    lost = loss(at_cap(run.measured, run.samples))
+    if lost.turns < 100:
+        return unknown(
+            f"only {lost.turns} turns went on with a conversation in the measured phase, or since "
+            "evictions began",
+            "lengthen the measured phase, or raise the rate",
+        )
+    cap = format_bytes(float(run.samples["maxmemory"].iloc[-1]))
+    share = format_share(lost.evicted / lost.turns)
+    evidence = {
+        "turns that needed their conversation": f"{lost.turns:,}",
+        "evicted": f"{lost.evicted:,}",
+    }
+    start_s = began_s(run.samples)
+    if not lost.evicted and start_s is None:
+        peak = format_bytes(float(run.samples["used_memory"].max()))
+        return ok(
+            f"nothing was evicted: {peak} were used at most, and the cap is {cap}",
+            evidence,
+            "the cap was not reached, so this says nothing of what happens there",
+        )
+    if not lost.evicted:
+        return ok(f"at the {cap} cap no turn found its conversation evicted", evidence)
+    stay_s = residence_s(run.samples)
+    evidence |= {
+        "first eviction": f"at {start_s:.0f} s" if start_s is not None else "not sampled",
+        "median pause before the loss": format_duration(lost.pause_s_p50),
+        "median time to live left": format_duration(lost.ttl_left_s_p50),
+    }
+    if stay_s is not None:
+        evidence["time at the cap until eviction"] = f"about {format_duration(stay_s)}"
+    return fail(
+        f"at the {cap} cap {share} of the turns that needed their conversation found it evicted",
+        evidence,
+        "raise maxmemory until a conversation stays longer than people pause, or cut the time to "
+        "live so that finished conversations expire before live ones are evicted",
+    )

@@ -1,0 +1,53 @@
+"""Loss explained: do the turns without state agree with what the server says it evicted?"""
+
+from workbench.analysis.loss import loss
+from workbench.analysis.windows import growth
+from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
+from workbench.runs.run import Run
+
+__all__ = ["loss_explained"]
+
+
+@rule(
+    "loss-explained",
+    title="Is every turn without state explained?",
+    severity="critical",
+    needs=("operations", "samples"),
+    source="INFO evicted_keys and run_id against the outcomes of all turns",
+    holds_if_late=True,
+)
+def loss_explained(run: Run) -> Judgement:
+    """Fails when more turns found no state than the server evicted or let expire."""
+    lost = loss(run.operations)
+    evicted_keys = growth(run.samples, "evicted_keys")
+    if evicted_keys is None or run.samples["run_id"].nunique() > 1:
+        return unknown(
+            "the server was restarted during the run, or was not sampled twice",
+            "run it again; a restart loses what its AOF did not hold",
+        )
+    evidence = {
+        "turns without state": f"{lost.evicted + lost.expired + lost.missing:,}",
+        "evicted": f"{lost.evicted:,}",
+        "expired": f"{lost.expired:,}",
+        "unexplained": f"{lost.missing:,}",
+        "evicted_keys": f"{evicted_keys:,}",
+    }
+    if lost.missing:
+        return fail(
+            f"{lost.missing:,} turns found no state, and neither eviction nor expiry explains it",
+            evidence,
+            "look for another writer or a FLUSHALL: compare cmdstat_del and cmdstat_flushall",
+        )
+    if lost.evicted > evicted_keys:
+        return fail(
+            f"{lost.evicted:,} turns found their conversation gone before its time, and the server "
+            f"evicted only {evicted_keys:,} keys",
+            evidence,
+            "something else deletes conversations: compare cmdstat_del, or look for a second "
+            "server behind the same name",
+        )
+    return ok(
+        f"the server evicted {evicted_keys:,} keys, and {lost.evicted:,} of them were asked for "
+        "again",
+        evidence,
+    )

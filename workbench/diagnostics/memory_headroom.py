@@ -1,0 +1,81 @@
+"""Memory headroom: does the server, its fragmentation and a rewrite's copy fit the limit?"""
+
+from workbench.analysis.persistence import MemoryNeed, memory_need
+from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
+from workbench.runs.run import Run
+from workbench.units import MIB, format_bytes
+
+__all__ = ["memory_headroom"]
+
+_SCALABLE_BYTES = 64 * MIB
+
+
+@rule(
+    "memory-headroom",
+    title="Does the server fit its memory limit while it rewrites the AOF?",
+    severity="critical",
+    needs=("samples",),
+    source="INFO used_memory_rss and aof_last_cow_size against the cgroup's or the host's limit",
+    holds_if_late=True,
+)
+def memory_headroom(run: Run) -> Judgement:
+    """Fails when resident memory plus the copy seen in a rewrite exceed the memory limit."""
+    need = memory_need(run.samples)
+    if need is None:
+        return unknown(
+            "the server has no maxmemory",
+            "set one; without it the server grows until the kernel kills it",
+        )
+    ours = run.manifest.server.get("ours", True)
+    limit_bytes = run.manifest.host.get("memory_limit_bytes") if ours else None
+    evidence = {
+        "maxmemory": format_bytes(need.maxmemory_bytes),
+        "highest resident memory": format_bytes(need.rss_bytes),
+        "copied on write by a rewrite": format_bytes(need.cow_bytes),
+        "needed": format_bytes(need.needed_bytes),
+    }
+    if not need.rewrites:
+        return unknown(
+            "no AOF rewrite was finished in the run, so its copy was not seen",
+            "lengthen the run until the AOF has doubled",
+            evidence,
+        )
+    if not ours:
+        return unknown(
+            "the server is not a private one, and may have a memory limit of its own",
+            "compare what it needed with the limit of its container",
+            evidence,
+        )
+    if not limit_bytes:
+        return unknown(
+            "the host shows no memory limit",
+            "run it where the limit can be read: Linux, cgroup v1 or v2",
+            evidence,
+        )
+    source = run.manifest.host.get("memory_limit_source", "limit")
+    evidence["limit"] = f"{format_bytes(limit_bytes)} ({source})"
+    safe = format_bytes(limit_bytes / need.needed_ratio)
+    if need.needed_bytes > limit_bytes:
+        return fail(
+            f"the server needed {format_bytes(need.needed_bytes)} of {format_bytes(limit_bytes)}",
+            evidence,
+            f"lower maxmemory to {safe} or less, or raise the limit: the kernel kills it otherwise",
+        )
+    return ok(
+        f"a maxmemory of {format_bytes(need.maxmemory_bytes)} needed "
+        f"{format_bytes(need.needed_bytes)} of {format_bytes(limit_bytes)} available",
+        evidence,
+        _advice(need),
+    )
+
+
+def _advice(need: MemoryNeed) -> str:
+    if need.maxmemory_bytes < _SCALABLE_BYTES:
+        return (
+            "do not scale this up: a server's own 10 MiB weigh most at so small a cap; run it at "
+            f"{format_bytes(_SCALABLE_BYTES)} or more to learn what share a container must leave"
+        )
+    return (
+        f"give a container of its own {need.needed_ratio:.2f} × maxmemory or more at this rate of "
+        "writes"
+    )
