@@ -1,0 +1,212 @@
+"""Every notebook is executed on the golden run, and becomes one page that stands by itself."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.conftest import GOLDEN
+from workbench.diagnostics.finding import FINDINGS_MIME, evaluate
+from workbench.errors import ParameterError, ReportError, RunError
+from workbench.reports import render as reports
+from workbench.reports.render import render
+from workbench.runs.manifest import read_manifest, write_manifest
+from workbench.runs.run import Run, open_run
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module", params=[path.stem for path in NOTEBOOKS])
+def rendered(request, tmp_path_factory):
+    """A notebook's page and executed copy, made of the golden run."""
+    run = Run(shutil.copytree(GOLDEN, tmp_path_factory.mktemp("rendered") / "tiny"))
+    page = render(run, request.param)
+    executed = nbformat.read(page.with_suffix(".ipynb"), as_version=4)
+    return run, page, executed
+
+
+def test_page_has_the_verdict_on_top(rendered):
+    """Whoever opens the page sees the answer first: before any chart, in words."""
+    run, page, _ = rendered
+    text = page.read_text()
+    findings = evaluate(run)
+
+    says = findings[0].says
+    first = text.index(says[1:])
+
+    assert f">{findings.verdict}<" in text[:first]
+    assert first < text.index("<img")
+
+
+def test_page_loads_nothing_from_anywhere(rendered):
+    """It is one file: no script, no style sheet, no picture, no address outside."""
+    text = rendered[1].read_text()
+
+    assert "<script" not in text
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!#|data:)[^\"']+", text)
+    assert not re.findall(r"url\((?!['\"]?#)[^)]*\)|@import", text)
+
+
+def test_charts_have_words_for_those_who_cannot_see_them(rendered):
+    """Each picture has a text that says what it shows: its title and its reading."""
+    text = rendered[1].read_text()
+
+    labels = re.findall(r'<img alt="([^"]+)"', text)
+
+    assert labels
+    assert len(labels) == text.count("<img")
+    assert "No description" not in text
+    assert all(len(label) > 30 for label in labels)
+
+
+def test_every_finding_is_on_the_page(rendered):
+    """The rules' questions and what they found."""
+    run, page, _ = rendered
+    text = page.read_text()
+
+    missing = [found.rule for found in evaluate(run) if found.title not in text]
+
+    assert missing == []
+
+
+def test_verdict_cell_holds_the_findings_as_data(rendered):
+    """What the notebook shows is what the rules say, readable by a program."""
+    run, _, executed = rendered
+    cell = next(cell for cell in executed.cells if cell.id == "verdict")
+
+    shown = cell.outputs[0].data[FINDINGS_MIME]["findings"]
+
+    known = {found.rule: found for found in evaluate(run)}
+    assert shown
+    for found in shown:
+        assert found["verdict"] == known[found["rule"]].verdict
+        assert found["says"] == known[found["rule"]].says
+
+
+def test_executed_copy_is_complete(rendered):
+    """Every code cell was counted, and none failed."""
+    _, page, executed = rendered
+    code = [cell for cell in executed.cells if cell.cell_type == "code"]
+
+    assert all(cell.execution_count for cell in code)
+    assert executed.metadata.papermill.exception is None
+    assert {path.name for path in page.parent.iterdir()} == {page.name, f"{page.stem}.ipynb"}
+
+
+def test_unknown_parameter_is_refused_with_the_nearest(tiny_run):
+    """papermill itself only warns, and reports on the defaults."""
+    with pytest.raises(ParameterError, match="no parameter 'run_dri'; did you mean 'run_dir'"):
+        render(tiny_run, parameters={"run_dri": "x"})
+
+    assert not (tiny_run.path / "report").exists()
+
+
+def test_unknown_notebook_is_refused_with_the_nearest(tiny_run):
+    """A typing error is not a missing file."""
+    with pytest.raises(ParameterError, match="'10-evicton'; did you mean '10-eviction'"):
+        render(tiny_run, "10-evicton")
+
+
+@pytest.fixture
+def own_notebook(tmp_path, monkeypatch):
+    """Write a notebook of one's own, where notebooks are looked for."""
+
+    def write(name, **cells):
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+        for identifier, source in cells.items():
+            cell = nbformat.v4.new_code_cell(source)
+            cell.id = identifier
+            if identifier == "parameters":
+                cell.metadata["tags"] = ["parameters"]
+            notebook.cells.append(cell)
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+        monkeypatch.setattr(reports, "notebooks_dir", lambda: tmp_path)
+
+    return write
+
+
+RUN_DIR = 'run_dir: str = "x"  # a run'
+
+
+def test_wrong_type_of_a_parameter_is_refused(own_notebook, tiny_run):
+    """A text where a number belongs would fail in the middle of the notebook."""
+    own_notebook("typed", parameters=f"{RUN_DIR}\ntop: int = 3  # how many")
+
+    with pytest.raises(ParameterError, match="top must be a int, not 'many'"):
+        render(tiny_run, "typed", parameters={"top": "many"})
+
+
+def test_failed_notebook_is_no_report(own_notebook, tiny_run):
+    """The message names the cell and the error, without its secrets; no page is left."""
+    raises = "raise ValueError('at redis://:hunter2@127.0.0.1')"
+    own_notebook("failing", parameters=RUN_DIR, boom=raises)
+
+    with pytest.raises(
+        ReportError, match=r"failing\.ipynb failed in cell boom: ValueError"
+    ) as caught:
+        render(tiny_run, "failing")
+
+    assert "hunter2" not in str(caught.value)
+    assert list((tiny_run.path / "report").iterdir()) == []
+
+
+def test_killed_notebook_is_no_report(own_notebook, tiny_run):
+    """An execution whose kernel dies is told, and is not taken for a finished one."""
+    own_notebook("dying", parameters=RUN_DIR, end="import os\nos.kill(os.getpid(), 9)")
+
+    with pytest.raises(ReportError, match=r"dying\.ipynb failed"):
+        render(tiny_run, "dying")
+
+    assert list((tiny_run.path / "report").iterdir()) == []
+
+
+def test_secret_in_an_output_reaches_neither_copy_nor_page(own_notebook, tiny_run):
+    """What a cell prints passes the redactor, in the executed copy too."""
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJtZW1iZXIiOiJ4In0.c2lnbmF0dXJl"
+    prints = f"print('redis://:hunter2@127.0.0.1', '{token[:9]}' + '{token[9:]}')"
+    own_notebook("telling", parameters=RUN_DIR, **{"chart-x": prints})
+
+    page = render(tiny_run, "telling")
+
+    for path in (page, page.with_suffix(".ipynb")):
+        assert "@127.0.0.1" in path.read_text()
+        assert "hunter2@" not in path.read_text().replace("redis://:hunter2@127.0.0.1', '", "")
+        assert token not in path.read_text()
+
+
+def test_run_that_is_still_going_on_is_refused(tiny_run):
+    """Only a sealed run can be judged."""
+    manifest = read_manifest(tiny_run.path)
+    manifest.status = "running"
+    write_manifest(tiny_run.path, manifest)
+
+    with pytest.raises(RunError, match="still running"):
+        open_run("tiny")
+
+
+def test_page_is_the_same_for_the_same_run(tiny_run):
+    """Nothing in it depends on when, or how often, it was made."""
+    first = render(tiny_run).read_text()
+
+    second = render(tiny_run).read_text()
+
+    assert second == first
+
+
+def test_golden_run_is_small_and_names_no_place():
+    """It is committed: under 300 KiB, and no path of the machine that made it."""
+    files = [path for path in GOLDEN.rglob("*") if path.is_file()]
+
+    total = sum(path.stat().st_size for path in files)
+    manifest = json.loads((GOLDEN / "manifest.json").read_text())
+
+    assert total < 300 * 1024
+    assert manifest["status"] == "complete"
+    for name in ("manifest.json", "redis.conf", "logs/redis.log", "logs/locust.log"):
+        assert not re.search(
+            r"(?:^|[\s\"'=])/(?:root|home|work|tmp|usr)/", (GOLDEN / name).read_text()
+        )

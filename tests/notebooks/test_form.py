@@ -1,0 +1,111 @@
+"""Every notebook has the same form, so that a reader knows where to look."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+READING_ROOMS = ("runs", "analysis", "diagnostics", "plots")
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells(path):
+    return nbformat.read(path, as_version=4).cells
+
+
+def code(path):
+    return [cell for cell in cells(path) if cell.cell_type == "code"]
+
+
+def test_there_are_notebooks():
+    """The tests below would pass on an empty folder."""
+    assert "10-eviction" in {path.stem for path in NOTEBOOKS}
+
+
+@each_notebook
+def test_cells_stand_in_the_form_s_order(path):
+    """question, parameters, setup, run, then chart and reading in pairs, then verdict."""
+    names = [cell.id for cell in cells(path)]
+
+    between = names[4:-1]
+    pairs = list(zip(between[::2], between[1::2], strict=True))
+
+    assert names[:4] == ["question", "parameters", "setup", "run"]
+    assert names[-1] == "verdict"
+    assert pairs
+    for chart, reading in pairs:
+        assert chart.startswith("chart-")
+        assert reading == chart.replace("chart-", "reading-", 1)
+
+
+@each_notebook
+def test_nothing_that_was_executed_is_committed(path):
+    """Outputs and counts belong to a run, not to the repository."""
+    assert not any(cell.outputs or cell.execution_count for cell in code(path))
+
+
+@each_notebook
+def test_parameters_are_typed_and_explained(path):
+    """``papermill --help-notebook`` lists each with its type and a comment."""
+    tagged = [cell for cell in cells(path) if "parameters" in cell.metadata.get("tags", [])]
+    assigned = {
+        node.target.id if isinstance(node, ast.AnnAssign) else node.targets[0].id
+        for node in ast.parse(tagged[0].source).body
+    }
+
+    listed = papermill.inspect_notebook(str(path))
+
+    assert [cell.id for cell in tagged] == ["parameters"]
+    assert set(listed) == assigned
+    assert "run_dir" in listed
+    for parameter in listed.values():
+        assert parameter["inferred_type_name"] not in {"", "None"}
+        assert parameter["help"]
+
+
+@each_notebook
+def test_cells_call_the_package_and_hold_no_logic(path):
+    """A def, a class or a loop in a notebook is a function that has not moved house yet."""
+    logic = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.Lambda)
+
+    found = [
+        f"{cell.id}: {type(node).__name__}"
+        for cell in code(path)
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, logic)
+    ]
+
+    assert found == []
+
+
+@each_notebook
+def test_notebook_reads_runs_and_starts_nothing(path):
+    """It imports from the rooms that read a run, and from nowhere else."""
+    modules = [
+        node.module or ""
+        for cell in code(path)
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.ImportFrom)
+    ]
+    plain = [n for c in code(path) for n in ast.walk(ast.parse(c.source)) if type(n) is ast.Import]
+
+    assert modules
+    assert plain == []
+    for module in modules:
+        top, _, room = module.partition(".")
+        assert top == "workbench"
+        assert room.split(".")[0] in READING_ROOMS
+
+
+@each_notebook
+def test_prose_holds_no_figure(path):
+    """A number in the text would be wrong for the next run."""
+    prose = [cell.source for cell in cells(path) if cell.cell_type == "markdown"]
+
+    assert prose
+    assert not any(re.search(r"\d", text) for text in prose)

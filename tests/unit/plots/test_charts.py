@@ -1,0 +1,265 @@
+"""Every chart draws, says its unit, and is the same each time."""
+
+import inspect
+import os
+import subprocess
+import sys
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from tests.frames import make_run, operations, samples
+from workbench.analysis.latency import latency_by_window
+from workbench.analysis.loss import loss_by_pause, loss_by_step
+from workbench.plots.annotate import end_labels
+from workbench.plots.evictions import (
+    draw_evictions,
+    draw_loss_by_pause,
+    figure_eviction,
+    figure_loss_by_pause,
+)
+from workbench.plots.latency import draw_latency
+from workbench.plots.memory import draw_memory
+from workbench.plots.tables import loss_table, run_table
+
+FIGURES = [figure_eviction, figure_loss_by_pause]
+EDGES_S = (0.0, 10.0, 60.0)
+DRAWN = {
+    "memory": (draw_memory, lambda run: run.samples),
+    "evictions": (draw_evictions, lambda run: run.samples),
+    "latency": (draw_latency, lambda run: latency_by_window(run.operations)),
+    "loss by pause": (draw_loss_by_pause, lambda run: loss_by_pause(run.measured, edges_s=EDGES_S)),
+}
+UNITS = ("MiB", "keys/s", "ms", "%")
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_left_open():
+    """pyplot keeps every figure that it made; ours make none there."""
+    before = plt.get_fignums()
+    yield
+    assert plt.get_fignums() == before
+
+
+@pytest.fixture
+def axes():
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    return figure.subplots()
+
+
+def lightness(colour: str) -> float:
+    """L* of CIE Lab: how light a person sees it, whatever colours they can tell apart."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    luminance = sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return 116 * luminance ** (1 / 3) - 16
+
+
+@pytest.mark.parametrize(("draw", "frame"), DRAWN.values(), ids=DRAWN)
+def test_every_chart_draws_the_golden_run_with_a_unit_in_its_title(axes, tiny_run, draw, frame):
+    """Title is quantity and unit; something is on the axes."""
+    drawn = draw(axes, frame(tiny_run))
+    drawn.figure.canvas.draw()
+
+    assert drawn is axes
+    assert any(
+        unit in drawn.get_title(loc="center") + drawn.get_title(loc="left") for unit in UNITS
+    )
+    assert drawn.lines or drawn.patches
+
+
+@pytest.mark.parametrize(("draw", "frame"), DRAWN.values(), ids=DRAWN)
+def test_every_chart_of_an_empty_run_says_why_it_is_empty(axes, tmp_path, draw, frame):
+    """An empty panel without a word would look like nothing happened."""
+    draw(axes, frame(make_run(tmp_path)))
+    axes.figure.canvas.draw()
+
+    assert not axes.lines
+    assert any(text.get_text().strip() for text in axes.texts)
+
+
+@pytest.mark.parametrize(("draw", "frame"), DRAWN.values(), ids=DRAWN)
+def test_lines_of_one_chart_differ_in_lightness(axes, tiny_run, draw, frame):
+    """They can be told apart in grey, and by people who see fewer colours."""
+    draw(axes, frame(tiny_run))
+
+    shades = sorted(lightness(line.get_color()) for line in axes.lines)
+    assert all(above - below > 5 for below, above in pairwise(shades))
+
+
+def test_every_draw_function_is_among_those_tried():
+    """A new chart is drawn by these tests, or this one fails."""
+    modules = [inspect.getmodule(draw) for draw, _ in DRAWN.values()]
+    found = {
+        member
+        for module in modules
+        for name, member in inspect.getmembers(module, inspect.isfunction)
+        if name.startswith("draw_")
+    }
+
+    assert found == {draw for draw, _ in DRAWN.values()}
+
+
+@pytest.mark.parametrize("make", FIGURES)
+def test_figure_has_a_finding_for_its_title_and_a_reading(tiny_run, make):
+    """Both are words for those who cannot see the chart; neither holds a nan."""
+    chart = make(tiny_run)
+
+    assert len(chart.title) > 20
+    assert str(chart.words).endswith(".")
+    assert "nan" not in f"{chart.title} {chart.words}"
+    assert len({ax.get_xlabel() for ax in chart.figure.axes} - {""}) == 1
+
+
+@pytest.mark.parametrize("make", FIGURES)
+@pytest.mark.parametrize("measured_s", [10.0, None], ids=["no rows", "not begun"])
+def test_figure_of_an_empty_run_draws_and_claims_nothing(tmp_path, make, measured_s):
+    """No share, no percentile, no crash."""
+    chart = make(make_run(tmp_path, measured_s=measured_s))
+
+    assert "<svg" in chart.svg()
+    assert "%" not in chart.title
+    assert "nan" not in f"{chart.title} {chart.words}"
+
+
+@pytest.mark.parametrize("make", FIGURES)
+def test_same_run_gives_the_same_svg(tiny_run, make):
+    """Twice drawn, and twice written, byte for byte."""
+    chart = make(tiny_run)
+
+    assert chart.svg() == chart.svg() == make(tiny_run).svg()
+
+
+def test_same_run_gives_the_same_svg_in_another_process(tiny_run):
+    """Neither hash seeds nor the clock nor the locale get into a chart."""
+    code = (
+        "import sys; from pathlib import Path; from workbench.runs.run import Run\n"
+        "from workbench.plots.evictions import figure_eviction\n"
+        "sys.stdout.write(figure_eviction(Run(Path(sys.argv[1]))).svg())"
+    )
+
+    other = subprocess.run(
+        [sys.executable, "-c", code, tiny_run.path],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo", "LC_ALL": "C"},
+    )
+
+    assert other.stdout == figure_eviction(tiny_run).svg()
+
+
+@pytest.mark.parametrize("make", FIGURES)
+def test_svg_stands_alone(tiny_run, make):
+    """Nothing is loaded from elsewhere."""
+    svg = make(tiny_run).svg()
+
+    assert "<path" in svg
+    assert "<image" not in svg
+    assert 'href="http' not in svg
+
+
+@pytest.mark.parametrize("make", FIGURES)
+def test_chart_shown_in_a_notebook_carries_alternative_text(tiny_run, make):
+    """With the picture, and as text where no picture can be shown."""
+    chart = make(tiny_run)
+
+    data, metadata = chart._repr_mimebundle_()
+
+    assert metadata["text/html"]["alt"] == data["text/plain"] == f"{chart.title}. {chart.reading}"
+    assert f'alt="{escape(data["text/plain"])}"' in data["text/html"]
+
+
+def test_labels_at_one_height_are_pushed_apart(axes):
+    """Two lines that end together have names that can both be read."""
+    axes.set_ylim(0, 100)
+
+    end_labels(axes, [(50, "upper", "#000000"), (50, "lower", "#000000")], gap_pt=13)
+
+    axes.figure.canvas.draw()
+    first, second = (text.get_window_extent() for text in axes.texts)
+    assert not first.overlaps(second)
+    middle = sum((first.y0, first.y1, second.y0, second.y1)) / 4
+    assert middle == pytest.approx(axes.transData.transform((0, 50))[1], abs=2)
+
+
+def test_labels_far_apart_stay_at_their_lines(axes):
+    """Only labels that would touch are moved."""
+    axes.set_ylim(0, 100)
+
+    end_labels(axes, [(10, "low", "#000000"), (90, "high", "#000000")])
+
+    heights = [text.xy[1] for text in axes.texts]
+    assert heights == pytest.approx([0.1, 0.9])
+
+
+def test_title_tells_losses_apart_from_none(tmp_path):
+    """The title is the finding: a share, or that there was none."""
+    turns = [{"elapsed_s": 0.1 * n, "outcome": "ok" if n % 4 else "evicted"} for n in range(80)]
+    room = [{"elapsed_s": float(n), "evicted_keys": 0} for n in range(9)]
+    full = [{"elapsed_s": float(n), "evicted_keys": n} for n in range(9)]
+    unreached = make_run(tmp_path / "unreached", operations=turns[1:4], samples=room)
+    calm = make_run(tmp_path / "calm", operations=[turns[79]], samples=full)
+    lossy = make_run(tmp_path / "lossy", operations=turns, samples=room)
+
+    assert "nothing is evicted" in figure_eviction(unreached).title
+    assert figure_eviction(calm).title == "At the 5 MiB cap, no turn found its conversation evicted"
+    assert "25 % of turns found their conversation evicted" in figure_eviction(lossy).title
+
+
+def test_pause_from_which_most_lose_is_named(tmp_path):
+    """Long pauses lose, short ones do not: the limit is in title and reading."""
+    turns = [{"elapsed_s": 1.0, "age_s": 2.0}] * 30
+    turns += [{"elapsed_s": 1.0, "age_s": 22.0, "outcome": "evicted"}] * 30
+
+    chart = figure_loss_by_pause(make_run(tmp_path, operations=turns))
+
+    assert chart.title == "Most who pause 20 s or longer lose their conversation"
+    assert "Pauses under 5 s lose less than 1 %" in chart.reading
+
+
+def test_class_of_too_few_turns_says_so(axes):
+    """No bar is drawn of a guess."""
+    classes = loss_by_pause(operations([{"elapsed_s": 0.0, "age_s": 5.0}]), edges_s=EDGES_S)
+
+    draw_loss_by_pause(axes, classes)
+
+    assert "too few" in [text.get_text() for text in axes.texts]
+
+
+def test_evictions_of_one_sample_are_no_rate(axes):
+    """A rate takes two."""
+    draw_evictions(axes, samples([{"elapsed_s": 0.0}]))
+
+    assert not axes.lines
+    assert axes.texts[0].get_text() == "fewer than two samples"
+
+
+def test_tables_of_the_golden_run_are_the_same_each_time(tiny_run):
+    """A page can be compared with the one before."""
+    by_step = loss_by_step(tiny_run.measured)
+
+    for make, of in ((run_table, tiny_run), (loss_table, by_step)):
+        assert make(of).to_html() == make(of).to_html()
+
+
+@pytest.mark.parametrize("host", [{}, {"memory_limit_bytes": None}], ids=["nothing", "no limit"])
+def test_run_table_says_what_the_host_did_not_show(tmp_path, host):
+    """Unknown is not zero."""
+    shown = run_table(make_run(tmp_path, host=host)).data.set_index("what")["value"]
+
+    assert "memory limit unknown" in shown["Host"]
+
+
+def test_loss_table_of_no_turns_is_empty():
+    """A run without losses shows the table's head alone."""
+    assert isinstance(loss_table(loss_by_step(operations([]))).data, pd.DataFrame)

@@ -1,0 +1,115 @@
+"""Words and marks on charts: names at the ends of lines, shaded spans, limits, moments."""
+
+from collections.abc import Iterable, Sequence
+
+from matplotlib.axes import Axes
+
+from workbench.plots.style import REFERENCE, SHADE
+
+__all__ = [
+    "end_labels",
+    "limit_line",
+    "moment",
+    "moment_name",
+    "name_shade",
+    "no_data",
+    "shade_spans",
+]
+
+
+def end_labels(ax: Axes, labels: Sequence[tuple[float, str, str]], *, gap_pt: float = 13) -> None:
+    """
+    Name lines at their right end, in their colour; labels that would touch are pushed apart.
+
+    Args:
+        ax: with its limits final, since the pushing apart counts points on paper.
+        labels: ``(y, text, colour)`` of each line's end.
+        gap_pt: least distance of two labels' middles, points.
+    """
+    figure = ax.get_figure(root=True)
+    assert figure is not None, "the axes belong to a figure"
+    bottom, top = ax.get_ylim()
+    height_pt = ax.get_position().height * figure.get_figheight() * 72
+    to_axes = ax.transData + ax.transAxes.inverted()
+    wanted = sorted(
+        ((to_axes.transform((0, y))[1], text, colour) for y, text, colour in labels),
+        key=lambda label: label[0],
+    )
+    least = gap_pt / height_pt
+    placed: list[float] = []
+    for at, _, _ in wanted:
+        placed.append(max(at, placed[-1] + least) if placed else at)
+    # What the pushing moved up is shared out, so that the group stays around its lines.
+    shift = sum(p - at for p, (at, _, _) in zip(placed, wanted, strict=True)) / max(1, len(placed))
+    for at, (_, text, colour) in zip(placed, wanted, strict=True):
+        ax.annotate(
+            text,
+            (1, at - shift),
+            xycoords="axes fraction",
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+            annotation_clip=False,
+        )
+    ax.set_ylim(bottom, top)
+
+
+def shade_spans(ax: Axes, spans: Iterable[tuple[float, float]], *, width_least: float) -> None:
+    """
+    Shade spans of time behind the data.
+
+    Args:
+        ax: with time on x.
+        spans: start and length of each, in the unit of x.
+        width_least: a shorter span is drawn this wide, so that it can be seen.
+    """
+    for start, length in spans:
+        ax.axvspan(start, start + max(length, width_least), color=SHADE, lw=0, zorder=0)
+
+
+def name_shade(ax: Axes, text: str) -> None:
+    """Say once, inside the axes, what is shaded."""
+    ax.text(
+        0.985,
+        0.06,
+        text,
+        transform=ax.transAxes,
+        ha="right",
+        va="bottom",
+        color=REFERENCE,
+        fontsize="small",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
+    )
+
+
+def limit_line(ax: Axes, y: float) -> None:
+    """A limit: thin, dashed, grey."""
+    ax.axhline(y, color=REFERENCE, lw=1, ls=(0, (5, 4)), zorder=1.5)
+
+
+def moment(ax: Axes, x: float) -> None:
+    """A moment that counts: a thin upright line."""
+    ax.axvline(x, color=REFERENCE, lw=0.8, zorder=1)
+
+
+def moment_name(ax: Axes, x: float, text: str) -> None:
+    """Say once what the moment is, at the top of the axes, to its left."""
+    ax.annotate(
+        text,
+        (x, 1),
+        xycoords=ax.get_xaxis_transform(),
+        xytext=(-5, -3),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color=REFERENCE,
+        fontsize="small",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
+    )
+
+
+def no_data(ax: Axes, text: str) -> None:
+    """Say in an empty panel why it is empty."""
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=REFERENCE)
+    ax.set_yticks([])

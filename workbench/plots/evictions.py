@@ -1,0 +1,178 @@
+"""Evictions over time, and who loses a conversation: the share lost by the pause before a turn."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from workbench.analysis import eviction, latency, loss, persistence
+from workbench.plots.annotate import moment, moment_name, name_shade, no_data, shade_spans
+from workbench.plots.latency import draw_latency
+from workbench.plots.memory import draw_memory
+from workbench.plots.style import LOSS, REFERENCE, Chart, styled
+from workbench.runs.run import Run
+from workbench.units import MIB, format_bytes, format_duration, format_share
+
+__all__ = ["draw_evictions", "draw_loss_by_pause", "figure_eviction", "figure_loss_by_pause"]
+
+_PAUSES_S = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 90.0, 120.0, 300.0)
+
+
+def draw_evictions(ax: Axes, samples: pd.DataFrame, *, window_s: float = 1.0) -> Axes:
+    """
+    Keys evicted per second, as a running mean.
+
+    Args:
+        ax: x is elapsed time, s.
+        samples: columns ``elapsed_s`` (s) and ``evicted_keys``.
+        window_s: width of the mean, s.
+    """
+    ax.set_title(f"Evictions, keys/s ({format_duration(window_s)} mean)")
+    if len(samples) < 2:
+        no_data(ax, "fewer than two samples")
+        return ax
+    rate = eviction.rate_keys_per_s(samples, window_s=window_s)
+    ax.plot(rate.index, rate, color=LOSS)
+    ax.fill_between(rate.index, 0, rate, color=LOSS, alpha=0.12, lw=0)
+    ax.set_ylim(0, 1.15 * max(1.0, float(np.nanmax(rate))))
+    return ax
+
+
+def draw_loss_by_pause(ax: Axes, classes: pd.DataFrame) -> Axes:
+    """
+    The share of turns that found their conversation evicted, by the pause before the turn.
+
+    Args:
+        ax: x is one class of pause after the other.
+        classes: as ``analysis.loss.loss_by_pause`` makes them.
+    """
+    ax.set_title("Turns that found their conversation evicted, %")
+    known = classes[classes["turns"] > 0].reset_index(drop=True)
+    if known.empty:
+        no_data(ax, "no turn went on with a conversation")
+        return ax
+    share = 100 * known["evicted_share"]
+    ax.bar(known.index, share.fillna(0), width=0.86, color=LOSS)
+    for at, (value, turns) in enumerate(zip(share, known["turns"], strict=True)):
+        text = "too few" if np.isnan(value) else f"{value:.0f}"
+        ax.annotate(
+            text,
+            (at, 0 if np.isnan(value) else value),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            color=REFERENCE if np.isnan(value) else LOSS,
+            fontsize="small",
+        )
+        ax.annotate(
+            f"{turns:,}",
+            (at, 0),
+            xytext=(0, -32),
+            textcoords="offset points",
+            ha="center",
+            color=REFERENCE,
+            fontsize="small",
+            annotation_clip=False,
+        )
+    ax.set_xticks(
+        known.index,
+        [f"{a:g}–{b:g}" for a, b in zip(known["from_s"], known["to_s"], strict=True)],
+    )
+    ax.set_xlim(-0.6, len(known) - 0.4)
+    ax.set_ylim(0, 112)
+    ax.set_yticks([0, 25, 50, 75, 100])
+    ax.set_xlabel(
+        "pause since the conversation's last write, s; below: turns in the class", labelpad=22
+    )
+    return ax
+
+
+@styled
+def figure_eviction(run: Run) -> Chart:
+    """Cause above, effect below: memory at its cap, evictions, turn latency, rewrites shaded."""
+    figure = Figure(figsize=(9.0, 7.6))
+    above, middle, below = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1, 1.15))
+    samples = run.samples
+    seconds = _span_s(run)
+    above.set_xlim(*seconds)
+    figure.suptitle(_title(run), x=0.012, ha="left")
+    below.set_xlabel("elapsed, s")
+    draw_memory(above, samples)
+    draw_evictions(middle, samples)
+    draw_latency(below, latency.latency_by_window(run.operations))
+    spans = persistence.rewrite_spans(run.events, samples)
+    for ax in (above, middle, below):
+        shade_spans(
+            ax,
+            zip(spans["elapsed_s"], spans["duration_s"], strict=True),
+            width_least=0.004 * (seconds[1] - seconds[0]),
+        )
+        moment(ax, 0.0)
+    moment_name(below, 0.0, "measured from here")
+    if not spans.empty:
+        name_shade(above, "shaded: AOF rewrite")
+    _mark_cap(above, samples)
+    return Chart(figure, _reading(run, len(spans)))
+
+
+@styled
+def figure_loss_by_pause(run: Run) -> Chart:
+    """Who is evicted: the longer the pause between two messages, the likelier the loss."""
+    turns = loss.at_cap(run.measured, run.samples)
+    classes = loss.loss_by_pause(turns, edges_s=_PAUSES_S)
+    figure = Figure(figsize=(9.0, 3.7))
+    draw_loss_by_pause(figure.subplots(), classes)
+    told = classes.dropna(subset=["evicted_share"])
+    lossy = told[told["evicted_share"] >= 0.5]
+    safe = told[told["evicted_share"] < 0.01]
+    if lossy.empty:
+        title = "No length of pause loses more than half of its conversations"
+    else:
+        title = f"Most who pause {lossy['from_s'].iloc[0]:g} s or longer lose their conversation"
+    figure.suptitle(title, x=0.012, ha="left")
+    until = f"under {safe['to_s'].iloc[-1]:g} s" if not safe.empty else "of no length"
+    return Chart(figure, f"Pauses {until} lose less than 1 % of their conversations.")
+
+
+def _title(run: Run) -> str:
+    lost = loss.loss(loss.at_cap(run.measured, run.samples))
+    if run.samples.empty or not lost.turns:
+        return "No turn went on with a conversation in this run"
+    cap = format_bytes(float(run.samples["maxmemory"].iloc[-1]))
+    share = lost.evicted_share
+    assert share is not None, "there were turns"
+    if not lost.evicted and eviction.began_s(run.samples) is None:
+        return f"Memory stays under the {cap} cap, and nothing is evicted"
+    if not lost.evicted:
+        return f"At the {cap} cap, no turn found its conversation evicted"
+    return f"At the {cap} cap, {format_share(share)} of turns found their conversation evicted"
+
+
+def _reading(run: Run, rewrites: int) -> str:
+    start_s = eviction.began_s(run.samples)
+    when = "Nothing is evicted" if start_s is None else f"Evictions begin at {start_s:.0f} s"
+    p99 = latency.percentiles_us(run.measured)["p99"] / 1e6
+    return f"{when}; {rewrites} AOF rewrites; response p99 {format_duration(p99)}."
+
+
+def _span_s(run: Run) -> tuple[float, float]:
+    if run.samples.empty:
+        return 0.0, max(1.0, run.measured_s)
+    first, last = float(run.samples["elapsed_s"].iloc[0]), float(run.samples["elapsed_s"].iloc[-1])
+    return min(first, 0.0), max(last, run.measured_s)
+
+
+def _mark_cap(ax: Axes, samples: pd.DataFrame) -> None:
+    start_s = eviction.began_s(samples)
+    if start_s is None:
+        return
+    at_cap = samples[samples["elapsed_s"] >= start_s].iloc[0]
+    ax.annotate(
+        "first eviction",
+        (start_s, at_cap["used_memory"] / MIB),
+        xytext=(14, -26),
+        textcoords="offset points",
+        color=REFERENCE,
+        fontsize="small",
+        arrowprops={"arrowstyle": "-", "color": REFERENCE, "lw": 0.8},
+    )
