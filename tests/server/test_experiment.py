@@ -1,0 +1,272 @@
+"""A whole experiment, by its command: how it ends, what it leaves, and what it must not leave."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import wait_until
+from workbench.runs.run import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+CANARY = "CANARY-7f3a/sw0rd@end"
+
+
+def workbench(folder, *words, **environment):
+    """Start a command of the workbench, with its runs and temporary files in the folder."""
+    (folder / "tmp").mkdir(exist_ok=True)
+    inherited = {k: v for k, v in os.environ.items() if k != "REDIS_STATE_URL"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "workbench.cli", *map(str, words)],
+        cwd=ROOT,
+        env={
+            **inherited,
+            "WORKBENCH_RUNS": str(folder / "runs"),
+            "TMPDIR": str(folder / "tmp"),
+            **environment,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def short(*words):
+    """A small experiment: a few turns a second for some seconds."""
+    return ["run", "demo", "--rate", 60, "--maxmemory", "4mb", *words]
+
+
+def only_run(folder):
+    found = list((folder / "runs").iterdir())
+    assert len(found) == 1, found
+    return found[0]
+
+
+def children(pid):
+    """The processes that a process started, by what they are."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (path / "stat").read_text().rpartition(")")[2].split()
+            words = (path / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if int(stat[1]) == pid and stat[0] != "Z":
+            line = " ".join(words)
+            for name, sign in (("server", "-server"), ("sampler", ".sampler"), ("load", "locust")):
+                if sign in line:
+                    found[name] = int(path.name)
+    return found
+
+
+def ended(pid):
+    """Whether the process is gone, or only waits to be counted by its parent."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state == "Z"
+
+
+def under_load(process, folder):
+    """Wait until the conductor's three processes are at work and turns are being carried out."""
+    wait_until(lambda: len(children(process.pid)) == 3, timeout_s=30, why="three processes")
+    wait_until(
+        lambda: list(folder.glob("runs/*/events/part-worker0-*")), timeout_s=30, why="a prefill"
+    )
+    return children(process.pid)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An experiment that ran to its end, and what it printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    process = workbench(folder, *short("--duration", "4s"))
+    out, err = process.communicate(timeout=90)
+    return folder, process.returncode, out, err
+
+
+def test_last_two_lines_are_the_run_and_its_report(finished):
+    """A script takes them from there; nothing is said on stderr when that is no terminal."""
+    folder, code, out, err = finished
+
+    run, report = map(Path, out.splitlines()[-2:])
+
+    assert code in {0, 1, 3}, err
+    assert err == ""
+    assert run == only_run(folder)
+    assert report == run / "report" / "10-eviction.html"
+    assert report.stat().st_size > 10_000
+
+
+def test_first_line_says_which_server(finished):
+    """Engine, version and allocator: no figure holds without them."""
+    _, _, out, _ = finished
+
+    first = out.splitlines()[0]
+
+    assert any(first.startswith(name) for name in ("Redis ", "Valkey "))
+    assert "redis://127.0.0.1:" in first
+
+
+def test_sealed_run_has_all_its_parts(finished):
+    """Every table has rows, the phases follow each other, and the settings are on record."""
+    run = Run(only_run(finished[0]))
+    manifest = run.manifest
+
+    assert manifest.status in {"complete", "invalid"}
+    assert [p.name for p in manifest.phases] == ["prefill", "warm-up", "measure", "cool-down"]
+    assert manifest.rows == {name: len(getattr(run, name)) for name in manifest.rows}
+    assert min(manifest.rows.values()) > 0
+    assert manifest.server["config"]["maxmemory-policy"] == "allkeys-lru"
+    assert "maxmemory 4194304" in (run.path / "redis.conf").read_text()
+
+
+def test_experiment_leaves_nothing_but_its_run(finished):
+    """No data of the server, no temporary file, no half-written one."""
+    folder, *_ = finished
+    run = only_run(folder)
+
+    assert not (run / "server").exists()
+    assert list((folder / "tmp").iterdir()) == []
+    assert list(run.rglob(".*")) == []
+
+
+def test_findings_are_written_beside_the_run(finished):
+    """findings.json holds what was printed."""
+    folder, _, out, _ = finished
+
+    content = json.loads((only_run(folder) / "findings.json").read_text())
+
+    assert len(content["findings"]) >= 5
+    for found in content["findings"]:
+        assert f"{found['verdict'].upper()}" in out
+        assert f"{found['rule']}: " in out
+
+
+def test_killed_conductor_leaves_no_process(tmp_path):
+    """SIGKILL asks nobody: server, sampler and load end, and what was recorded is readable."""
+    process = workbench(tmp_path, *short("--duration", "30s"))
+    helpers = under_load(process, tmp_path)
+    run_dir = only_run(tmp_path)
+    wait_until(lambda: list(run_dir.glob("samples/part-*")), timeout_s=15, why="a part of samples")
+
+    process.kill()
+    process.communicate()
+
+    wait_until(lambda: all(map(ended, helpers.values())), timeout_s=5, why=f"end of {helpers}")
+    run = Run(run_dir)
+    assert run.manifest.status == "running"
+    assert len(run.samples) > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_interrupted_experiment_is_sealed_and_reported(tmp_path, number):
+    """What was recorded until then is kept, judged and shown; nothing of it passes."""
+    process = workbench(tmp_path, *short("--duration", "30s"))
+    helpers = under_load(process, tmp_path)
+
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+
+    run = Run(only_run(tmp_path))
+    assert process.returncode == 130, err
+    assert run.manifest.status == "interrupted"
+    assert len(run.samples) > 0
+    assert Path(out.splitlines()[-1]).is_file()
+    assert "PASS" not in out
+    assert all(map(ended, helpers.values()))
+
+
+@pytest.mark.parametrize("victim", ["server", "sampler", "load"])
+def test_experiment_fails_when_a_process_of_it_dies(tmp_path, victim):
+    """The message says which, with the end of its log; the others end, and the run is sealed."""
+    process = workbench(tmp_path, *short("--duration", "30s"))
+    helpers = under_load(process, tmp_path)
+
+    os.kill(helpers[victim], signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+
+    run = Run(only_run(tmp_path))
+    assert process.returncode == 4
+    assert f"the {victim}" in err
+    assert "its log ends:" in err
+    assert str(run.path) in err
+    assert run.manifest.status == "failed"
+    assert f"the {victim}" in run.manifest.why
+    assert not run.events.empty
+    assert all(map(ended, helpers.values()))
+
+
+def test_refused_target_leaves_no_run(tmp_path, start_server):
+    """Exit code 2 before anything is made."""
+    server = start_server()
+    with server.client() as client:
+        client.set("somebody", "else")
+
+    process = workbench(tmp_path, "run", "demo", "--url", server.url)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert "does not carry the workbench's mark" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_canary_secret_reaches_no_output(tmp_path, start_server):
+    """A password in the URL is used, and is found in no file and no line; nor is a token."""
+    server = start_server(maxmemory_bytes=4 * 1024 * 1024)
+    with server.client() as client:
+        client.config_set("requirepass", CANARY)
+    escaped = CANARY.replace("/", "%2F").replace("@", "%40")
+    url = server.url.replace("redis://", f"redis://:{escaped}@")
+
+    process = workbench(tmp_path, *short("--duration", "2s", "--url", url))
+    while process.poll() is None and len(children(process.pid)) < 2:
+        pass
+    told = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    out, err = process.communicate(timeout=90)
+
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    texts = {str(path): path.read_bytes() for path in files}
+    texts |= {"stdout": out.encode(), "stderr": err.encode()}
+    secrets = [CANARY.encode(), escaped.encode(), b"eyJhbGciOi"]
+    assert process.returncode in {0, 1, 3}, err
+    assert len(files) > 10
+    assert [name for name, text in texts.items() if any(s in text for s in secrets)] == []
+    helpers = [line for line in told.splitlines() if "sampler" in line or "locust" in line]
+    assert not any(escaped in line for line in helpers)
+
+
+def test_wrong_password_is_not_repeated(tmp_path, start_server):
+    """The message for a login that failed holds no password."""
+    server = start_server()
+    with server.client() as client:
+        client.config_set("requirepass", "right")
+
+    url = server.url.replace("redis://", "redis://:CANARY-wrong@")
+    process = workbench(tmp_path, "run", "demo", "--url", url)
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 4
+    assert "CANARY" not in out + err
+
+
+def test_temporary_folder_is_the_one_watched(tmp_path):
+    """The control of the test above: a temporary file of the command would be seen there."""
+    (tmp_path / "tmp").mkdir()
+    words = [sys.executable, "-c", "import tempfile; print(tempfile.gettempdir())"]
+
+    told = subprocess.run(
+        words,
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert told.strip() == str(tmp_path / "tmp") != tempfile.gettempdir()

@@ -1,0 +1,108 @@
+"""Start the helpers of a run, the load and the sampler, as processes that die with their parent."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from workbench.checkout import loadtests_dir
+from workbench.experiments.spec import Experiment
+from workbench.server.process import die_with_parent
+
+__all__ = ["Helper", "start_load", "start_sampler"]
+
+_STOP_S: Final = 15.0
+
+
+class Helper:
+    """
+    A process of ours beside the server.
+
+    Attributes:
+        name: for messages: ``load``, ``sampler``.
+        log: where it writes what it has to say.
+    """
+
+    def __init__(self, name: str, process: subprocess.Popen[str], log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._process = process
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._process.poll()
+
+    def stop(self) -> None:
+        """Ask it to write what it holds and to end; kill it if it does not in 15 s."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()  # the sampler ends when its input closes
+        elif self.exit_code is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout=_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def start_load(experiment: Experiment, url: str, run_dir: Path) -> Helper:
+    """Start Locust, headless, on the experiment's scenario."""
+    options = {
+        "--users": experiment.users,
+        "--spawn-rate": experiment.users,
+        "--turns-per-s": experiment.turns_per_s,
+        "--warm-up-s": experiment.warm_up_s,
+        "--measure-s": experiment.measure_s,
+        "--think-median-s": experiment.think_median_s,
+        "--think-p95-s": experiment.think_p95_s,
+        "--ttl-s": experiment.ttl_s,
+        "--seed": experiment.seed,
+        "--run-dir": run_dir.resolve(),
+        "--exit-code-on-error": 0,
+    }
+    if experiment.mix:
+        options["--mix"] = ",".join(f"{flow}={weight}" for flow, weight in experiment.mix.items())
+    scenario = loadtests_dir() / f"{experiment.scenario}.py"
+    command = [sys.executable, "-m", "locust", "-f", str(scenario), "--headless", "--only-summary"]
+    command += [str(word) for option in options.items() for word in option]
+    # The URL may hold a password, so it goes by the environment, which `ps` does not show.
+    environment = {**os.environ, "REDIS_STATE_URL": url}
+    return _start("load", command, run_dir / "logs" / "locust.log", environment=environment)
+
+
+def start_sampler(url: str, run_dir: Path, *, interval_s: float) -> Helper:
+    """Start the sampler."""
+    command = [sys.executable, "-m", "workbench.telemetry.sampler"]
+    orders = {"url": url, "run_dir": str(run_dir.resolve()), "interval_s": interval_s}
+    return _start("sampler", command, run_dir / "logs" / "sampler.log", orders=json.dumps(orders))
+
+
+def _start(
+    name: str,
+    command: list[str],
+    log: Path,
+    *,
+    environment: dict[str, str] | None = None,
+    orders: str | None = None,
+) -> Helper:
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL if orders is None else subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            cwd=loadtests_dir().parent,
+            start_new_session=True,  # Ctrl-C at the terminal is for the conductor alone
+            preexec_fn=die_with_parent(),  # noqa: PLW1509
+        )
+    if orders is not None:
+        assert process.stdin is not None, "it was opened as a pipe"
+        process.stdin.write(orders + "\n")
+        process.stdin.flush()
+    return Helper(name, process, log)

@@ -1,0 +1,225 @@
+"""Experiment: what is to be tried, read from a TOML file and checked before anything starts."""
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from workbench.checkout import experiments_dir, loadtests_dir
+from workbench.errors import ExperimentError, UsageError, nearest
+from workbench.flows.model import FLOWS
+from workbench.server.profiles import ServerProfile, profile
+from workbench.units import MIB, parse_bytes, parse_duration
+
+__all__ = ["Experiment", "read_experiment"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
+_WEIGHT_MAX: Final = 1e9
+_DURATIONS: Final = (
+    "warm_up",
+    "measure",
+    "think_median",
+    "think_p95",
+    "ttl",
+    "sample_interval",
+)
+_NUMBERS: Final = ("turns_per_s", "users")
+_TEXTS: Final = ("name", "question", "scenario", "seed")
+_KEYS: Final = {
+    "": {*_TEXTS, "server", "load", "mix"},
+    "server": {"profile", "maxmemory"},
+    "load": {*_NUMBERS, *_DURATIONS},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """
+    One trial, with every default filled in.
+
+    Args:
+        name: as it appears in the name of the run.
+        question: what it is to answer, for the report.
+        scenario: a file of ``loadtests/``, without its ending.
+        seed: the same seed, the same conversations at the same times.
+        server_profile: a name of ``server.profiles``.
+        maxmemory_bytes: the cap; the profile's if None.
+        turns_per_s: turns that come due a second.
+        users: slots: most turns at work at once.
+        warm_up_s, measure_s: length of the phases, s.
+        think_median_s, think_p95_s: of the lognormal pause between two turns, s.
+        ttl_s: time to live of a write, s.
+        sample_interval_s: from one INFO to the next, s.
+        mix: weight of each flow, by conversation.
+    """
+
+    name: str
+    question: str = ""
+    scenario: str = "steady"
+    seed: int = 1
+    server_profile: str = "demo"
+    maxmemory_bytes: int | None = None
+    turns_per_s: float = 600.0
+    users: int = 50
+    warm_up_s: float = 2.0
+    measure_s: float = 30.0
+    think_median_s: float = 8.0
+    think_p95_s: float = 45.0
+    ttl_s: float = 300.0
+    sample_interval_s: float = 0.2
+    mix: Mapping[str, float] | None = None
+
+    def profile(self) -> ServerProfile:
+        """The server's settings: the profile's, with the experiment's cap."""
+        chosen = profile(self.server_profile)
+        return chosen if self.maxmemory_bytes is None else chosen.capped(self.maxmemory_bytes)
+
+    def with_overrides(self, **changes: Any) -> "Experiment":
+        """The same experiment, with those changes that are not None; checked again."""
+        changed = replace(self, **{k: v for k, v in changes.items() if v is not None})
+        _check(changed, "the command line")
+        return changed
+
+
+def read_experiment(where: str | Path) -> Experiment:
+    """
+    An experiment by its file, or by its name among those of ``loadtests/experiments``.
+
+    Raises:
+        ExperimentError: it is not there, an unknown key, a value that makes no sense; the message
+            names the file, the table, the key and the nearest right one.
+    """
+    path = Path(where)
+    if not path.suffix:
+        path = experiments_dir() / f"{where}.toml"
+    try:
+        content = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        known = [found.stem for found in experiments_dir().glob("*.toml")]
+        raise ExperimentError(
+            f"there is no experiment {str(where)!r}{nearest(path.stem, known)}"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError(f"{path} is not TOML: {error}") from None
+    except RecursionError:
+        raise ExperimentError(f"{path} is nested too deeply to be an experiment") from None
+    except (OSError, ValueError) as error:  # also text that is not UTF-8, and names that hold NUL
+        raise ExperimentError(f"{path} cannot be read: {error}") from None
+    return _from_toml(content, path)
+
+
+def _from_toml(content: dict[str, Any], path: Path) -> Experiment:
+    _refuse_unknown(content, "", path)
+    server = _table(content, "server", path)
+    load = _table(content, "load", path)
+    values = {"name": path.stem} | {key: content[key] for key in _TEXTS if key in content}
+    values |= {key: load[key] for key in _NUMBERS if key in load}
+    values |= {"mix": content["mix"]} if "mix" in content else {}
+    values |= {"server_profile": server["profile"]} if "profile" in server else {}
+    for key in _DURATIONS:
+        if key in load:
+            values[f"{key}_s"] = _quantity(parse_duration, key, load, path)
+    if "maxmemory" in server:
+        values["maxmemory_bytes"] = _quantity(parse_bytes, "maxmemory", server, path)
+    experiment = Experiment(**values)
+    _check(experiment, path)
+    return experiment
+
+
+def _quantity(
+    parse: Callable[[Any], float], key: str, table: Mapping[str, Any], path: Path
+) -> float:
+    value = table[key]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ExperimentError(f"{path}: {key} is neither a text nor a number: {value!r}")
+    try:
+        return parse(value)
+    except (UsageError, OverflowError) as error:
+        raise ExperimentError(f"{path}: {key}: {error}") from None
+
+
+def _table(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    table = content.get(name, {})
+    if not isinstance(table, dict):
+        raise ExperimentError(f"{path}: {name} is not a table; write [{name}]")
+    _refuse_unknown(table, name, path)
+    return table
+
+
+def _refuse_unknown(table: Mapping[str, Any], name: str, path: Path) -> None:
+    for key in table:
+        if key not in _KEYS[name]:
+            place = f" in [{name}]" if name else ""
+            raise ExperimentError(f"{path}: unknown key {key!r}{place}{nearest(key, _KEYS[name])}")
+
+
+def _check(experiment: Experiment, where: object) -> None:
+    for name in ("name", "question", "scenario", "server_profile"):
+        if not isinstance(getattr(experiment, name), str):
+            raise ExperimentError(f"{where}: {name} is not a text")
+    # The name becomes part of the run directory's.
+    if not _NAME.fullmatch(experiment.name):
+        raise ExperimentError(
+            f"{where}: name {experiment.name!r} is not made of 1 to 60 letters, digits, _ . and -"
+        )
+    for name, first in (("seed", 0), ("users", 1)):
+        number = getattr(experiment, name)
+        if isinstance(number, bool) or not isinstance(number, int) or number < first:
+            raise ExperimentError(f"{where}: {name} is not a whole number from {first} on")
+    for name, least, most in (
+        ("turns_per_s", 1, 100_000),
+        ("users", 1, 10_000),
+        ("warm_up_s", 0, 3600),
+        ("measure_s", 1, 86_400),
+        ("think_median_s", 0.001, 86_400),
+        ("think_p95_s", 0.001, 86_400),
+        ("ttl_s", 1, 31_536_000),
+        ("sample_interval_s", 0.05, 60),
+    ):
+        value = getattr(experiment, name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ExperimentError(f"{where}: {name} is not a number: {value!r}")
+        if not least <= value <= most:
+            raise ExperimentError(f"{where}: {name} is {value}, outside {least:g} to {most:g}")
+    if experiment.think_p95_s <= experiment.think_median_s:
+        raise ExperimentError(f"{where}: the think time's p95 is not above its median")
+    if experiment.maxmemory_bytes is not None and experiment.maxmemory_bytes < 2 * MIB:
+        raise ExperimentError(f"{where}: maxmemory is under 2mb: an empty server takes about 1mb")
+    try:
+        profile(experiment.server_profile)
+    except UsageError as error:
+        raise ExperimentError(f"{where}: {error}") from None
+    _check_scenario(experiment.scenario, where)
+    _check_mix(experiment.mix, where)
+
+
+def _check_scenario(scenario: str, where: object) -> None:
+    known = {
+        path.stem
+        for path in loadtests_dir().glob("*.py")
+        if "(ConversationUser)" in path.read_text()
+    }
+    if scenario not in known:
+        raise ExperimentError(
+            f"{where}: there is no scenario {scenario!r}{nearest(scenario, known)}"
+        )
+
+
+def _check_mix(mix: Mapping[str, float] | None, where: object) -> None:
+    if mix is None:
+        return
+    if not isinstance(mix, Mapping) or not mix:
+        raise ExperimentError(f"{where}: [mix] is empty; give each flow a weight")
+    for flow, weight in mix.items():
+        if flow not in set(FLOWS):
+            raise ExperimentError(
+                f"{where}: there is no flow {flow!r} in [mix]{nearest(flow, FLOWS)}"
+            )
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            raise ExperimentError(f"{where}: the weight of {flow} in [mix] is not a number")
+        if not 0 < weight <= _WEIGHT_MAX:
+            raise ExperimentError(
+                f"{where}: the weight of {flow} in [mix] is {weight}, outside 0 to {_WEIGHT_MAX:g}"
+            )
