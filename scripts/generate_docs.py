@@ -1,0 +1,117 @@
+"""Write docs/reference from the code: the command line, the run directory, the rules."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from workbench.cli import EXIT_CODES, app
+from workbench.diagnostics.finding import RULES, Rule
+from workbench.runs.manifest import STATUSES
+from workbench.runs.schema import OUTCOMES, SCHEMA_VERSION, TABLES, Column
+
+REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+NOTE = "<!-- Written by `make docs` from the code: change it there. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by its file name."""
+    return {
+        "cli.md": command_line(),
+        "run-directory.md": run_directory(),
+        "rules.md": rules(),
+    }
+
+
+def command_line() -> str:
+    """The help of every command."""
+    commands = ["", *(c.callback.__name__ for c in app.registered_commands if c.callback)]
+    parts = [f"# Command line\n\n{NOTE}"]
+    for command in commands:
+        name = f"workbench {command}".strip()
+        parts.append(f"## {name}\n\n```\n{_help(command)}```\n")
+    parts.append(
+        "## Exit codes\n\n| code | meaning |\n| --- | --- |\n"
+        + "".join(f"| {code} | {meaning} |\n" for code, meaning in EXIT_CODES.items())
+        + "\n## Environment\n\n"
+        "| variable | meaning |\n| --- | --- |\n"
+        "| `REDIS_STATE_URL` | the server to load, as `--url` |\n"
+        "| `WORKBENCH_RUNS` | where runs are kept, as `--out`; else `runs/` in the checkout |\n"
+        "| `WORKBENCH_REDIS_SERVER` | the server program to start; else from PATH, else the "
+        "embedded one |\n"
+    )
+    return "\n".join(parts)
+
+
+def run_directory() -> str:
+    """The files of a run directory and the columns of its tables."""
+    parts = [
+        f"# The run directory\n\n{NOTE}",
+        "A run directory is written once while a run goes on, and sealed when it ends. What lies "
+        "above the line below is never changed after that; what lies under it can be deleted and "
+        f"made again. Schema version {SCHEMA_VERSION}.\n",
+        "```\n"
+        "manifest.json    status, experiment, seed, versions, host, server, phases, counts\n"
+        "redis.conf       what the private server was started with\n"
+        "operations/      Parquet parts; so are the next three\n"
+        "samples/\n"
+        "events/\n"
+        "generator/\n"
+        "logs/            redis.log, locust.log, sampler.log\n"
+        "--------------------------------------------------------------------------------------\n"
+        "findings.json    workbench check\n"
+        "report/          workbench report: executed notebooks and pages\n"
+        "```\n",
+        "## Status\n\n| status | meaning |\n| --- | --- |",
+        *(f"| {name} | {meaning} |" for name, meaning in STATUSES.items()),
+        "",
+    ]
+    for table in TABLES.values():
+        parts += [
+            f"## {table.name}\n\nOne row is {table.row}.\n",
+            "| column | type | unit | meaning |\n| --- | --- | --- | --- |",
+            *(
+                f"| `{column.name}` | {_kind(column)} | {column.unit} | {column.meaning} |"
+                for column in table.columns
+            ),
+            "",
+        ]
+    parts.append("## Outcomes\n\n| outcome | meaning |\n| --- | --- |")
+    parts += [f"| {name} | {meaning} |" for name, meaning in OUTCOMES.items()]
+    return "\n".join(parts) + "\n"
+
+
+def rules() -> str:
+    """Every rule: its question, when it fails, what it rests on."""
+    head = (
+        f"# Rules\n\n{NOTE}\n"
+        "Each rule gives *pass*, *fail*, *unknown* or *not applicable*. Where the generator was "
+        "late or the run broke off, a pass that rests on it becomes *unknown*.\n"
+    )
+    return "\n".join([head, *(_rule(rule) for rule in RULES.values())])
+
+
+def _rule(rule: Rule) -> str:
+    return (
+        f"## {rule.id}\n\n{rule.title}\n\n"
+        f"- Severity: {rule.severity}\n"
+        f"- {rule.judge.__doc__}\n"
+        f"- Reads: {', '.join(rule.needs)}\n"
+        f"- Rests on: {rule.source}\n"
+    )
+
+
+def _kind(column: Column) -> str:
+    return "name" if "dictionary" in str(column.type) else str(column.type)
+
+
+def _help(command: str) -> str:
+    words = [sys.executable, "-m", "workbench.cli", *command.split(), "--help"]
+    environment = {"PATH": "", "COLUMNS": "88", "TERM": "dumb"}
+    reply = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    return reply.stdout.replace("python -m workbench.cli", "workbench")
+
+
+if __name__ == "__main__":
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text)
