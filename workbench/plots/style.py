@@ -67,6 +67,9 @@ class Chart:
     """
 
     def __init__(self, figure: Figure, reading: str) -> None:
+        # The layout is found once, and kept: found again, it would move by parts of a pixel.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         self.figure = figure
         self.reading = reading
 

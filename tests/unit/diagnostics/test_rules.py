@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import msgspec
 import pytest
 
 from tests.conftest import GOLDEN
@@ -259,17 +258,10 @@ def test_same_run_gives_the_same_findings_byte_for_byte(tiny_run, tmp_path):
     assert first == write_findings(again, evaluate(again)).read_bytes()
 
 
-def test_committed_findings_have_the_form_that_is_written_today(tiny_run):
-    """Rules, verdicts and the names of the evidence agree; numbers are left to the rules."""
+def test_golden_run_is_judged_as_on_the_machine_that_recorded_it(tiny_run):
+    """The same findings, to the last digit, wherever and whenever the run is opened."""
+    committed = json.loads((GOLDEN / "findings.json").read_bytes())
 
-    def form(text):
-        content = json.loads(text)
-        return content["verdict"], {
-            f["rule"]: {**f, "says": "", "advice": "", "evidence": sorted(f["evidence"])}
-            for f in content["findings"]
-        }
+    again = json.loads(write_findings(tiny_run, evaluate(tiny_run)).read_bytes())
 
-    committed = (GOLDEN / "findings.json").read_bytes()
-
-    assert form(committed) == form(write_findings(tiny_run, evaluate(tiny_run)).read_bytes())
-    msgspec.json.decode(committed)
+    assert again == committed
