@@ -121,9 +121,8 @@ def check(run: _RUN = "latest", exit_zero: _EXIT_ZERO = False) -> None:
 
     opened = open_run(run)
     findings = evaluate(opened)
-    path = write_findings(opened, findings)
     _print(opened, findings)
-    typer.echo(_near(path))
+    typer.echo(_near(write_findings(opened, findings)))
     if not exit_zero:
         raise typer.Exit(_exit_code(opened, findings))
 
@@ -158,6 +157,9 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)
+    except OSError as error:  # a folder that may not be written to, a full disk
+        typer.echo(f"workbench: {error}", err=True)
+        sys.exit(2)
     except WorkbenchError as error:
         from workbench.state.redaction import redact
 

@@ -174,7 +174,7 @@ def test_address_that_is_not_this_machine_is_refused_unasked(monkeypatch):
 
     target = inspect_target("redis://user:hunter2@cache.example:6379")
 
-    assert target.objections == ("cache.example is 192.0.2.7, not this machine's loopback",)
+    assert target.objections == ("cache.example (192.0.2.7) is not this machine's loopback",)
     assert target.url == "redis://[redacted]@cache.example:6379"
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "Rule",
     "Severity",
     "Verdict",
+    "broken_off",
     "evaluate",
     "fail",
     "generator_validity",
@@ -190,9 +191,9 @@ def evaluate(run: Run) -> Findings:
     Returns:
         the findings, the gravest first.
     """
-    broken_off, late = _doubts(run)
+    late = _lateness(run)
     findings = [
-        _judge(rule, run, broken_off or ("" if rule.holds_if_late else late))
+        _judge(rule, run, broken_off(run) or ("" if rule.holds_if_late else late))
         for rule in RULES.values()
     ]
     return Findings(
@@ -221,16 +222,18 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _doubts(run: Run) -> tuple[str, str]:
-    """Why no pass holds for the run, and why none that rests on the load; empty if they do."""
-    broken_off = ""
-    if run.manifest.status in {"interrupted", "failed"}:
-        broken_off = f"the run was {run.manifest.status} before its end"
+def broken_off(run: Run) -> str:
+    """That the run did not come to its end, so that no pass holds; empty if it did."""
+    status = run.manifest.status
+    return f"the run was {status} before its end" if status in {"interrupted", "failed"} else ""
+
+
+def _lateness(run: Run) -> str:
+    """Why no pass that rests on the load holds; empty if it kept up."""
     try:
-        late = "; ".join(generator_validity(run).reasons)
+        return "; ".join(generator_validity(run).reasons)
     except RunError as error:
-        late = f"whether the load kept up is not known: {error}"
-    return broken_off, late
+        return f"whether the load kept up is not known: {error}"
 
 
 def _judge(rule: Rule, run: Run, doubt: str) -> Finding:
@@ -245,7 +248,7 @@ def _judge(rule: Rule, run: Run, doubt: str) -> Finding:
     if judgement.verdict == "pass" and doubt:
         judgement = unknown(
             f"{judgement.says}; but that does not hold: {doubt}",
-            "run it again, to its end, with a load that keeps up",
+            "run it again, to its end" if broken_off(run) else "see generator-validity",
             judgement.evidence,
         )
     return Finding(

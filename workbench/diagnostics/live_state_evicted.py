@@ -50,7 +50,8 @@ def live_state_evicted(run: Run) -> Judgement:
     if stay_s is not None:
         evidence["time at the cap until eviction"] = f"about {format_duration(stay_s)}"
     return fail(
-        f"at the {cap} cap {share} of the turns that needed their conversation found it evicted",
+        f"at the {cap} cap {share} of the turns that needed their conversation since the first "
+        "eviction found it evicted",
         evidence,
         "raise maxmemory until a conversation stays longer than people pause, or cut the time to "
         "live so that finished conversations expire before live ones are evicted",

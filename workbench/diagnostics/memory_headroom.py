@@ -62,8 +62,8 @@ def memory_headroom(run: Run) -> Judgement:
             f"lower maxmemory to {safe} or less, or raise the limit: the kernel kills it otherwise",
         )
     return ok(
-        f"a maxmemory of {format_bytes(need.maxmemory_bytes)} needed "
-        f"{format_bytes(need.needed_bytes)} of {format_bytes(limit_bytes)} available",
+        f"with a cap of {format_bytes(need.maxmemory_bytes)} the server needed "
+        f"{format_bytes(need.needed_bytes)}, and {format_bytes(limit_bytes)} are available",
         evidence,
         _advice(need),
     )

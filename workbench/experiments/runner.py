@@ -111,7 +111,7 @@ def carry_out(
                 _watch(load, sampler, server, experiment, progress)
             status, why = "complete", ""
         except KeyboardInterrupt:
-            status, why = "interrupted", "stopped by a person before its end"
+            status, why = "interrupted", "stopped by Ctrl-C or SIGTERM before its end"
             progress("stopped; sealing what was recorded")
         except WorkbenchError as error:
             why = str(error)

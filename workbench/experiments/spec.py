@@ -97,6 +97,8 @@ def read_experiment(where: str | Path) -> Experiment:
     try:
         content = tomllib.loads(path.read_text())
     except FileNotFoundError:
+        if path.parent != experiments_dir():
+            raise ExperimentError(f"there is no file {path}") from None
         known = [found.stem for found in experiments_dir().glob("*.toml")]
         raise ExperimentError(
             f"there is no experiment {str(where)!r}{nearest(path.stem, known)}"
@@ -221,5 +223,6 @@ def _check_mix(mix: Mapping[str, float] | None, where: object) -> None:
             raise ExperimentError(f"{where}: the weight of {flow} in [mix] is not a number")
         if not 0 < weight <= _WEIGHT_MAX:
             raise ExperimentError(
-                f"{where}: the weight of {flow} in [mix] is {weight}, outside 0 to {_WEIGHT_MAX:g}"
+                f"{where}: the weight of {flow} in [mix] is {weight}; it must be above 0 and at "
+                f"most {_WEIGHT_MAX:.0f}"
             )

@@ -95,7 +95,9 @@ def figure_eviction(run: Run) -> Chart:
     samples = run.samples
     seconds = _span_s(run)
     above.set_xlim(*seconds)
-    figure.suptitle(_title(run), x=0.012, ha="left")
+    status = run.manifest.status
+    cut = f" (run {status})" if status in {"interrupted", "failed", "invalid"} else ""
+    figure.suptitle(_title(run) + cut, x=0.012, ha="left")
     below.set_xlabel("elapsed, s")
     draw_memory(above, samples)
     draw_evictions(middle, samples)
@@ -125,13 +127,19 @@ def figure_loss_by_pause(run: Run) -> Chart:
     told = classes.dropna(subset=["evicted_share"])
     lossy = told[told["evicted_share"] >= 0.5]
     safe = told[told["evicted_share"] < 0.01]
-    if lossy.empty:
+    if not told["evicted"].any():
+        title = "Nobody is seen to lose a conversation, however long the pause"
+    elif lossy.empty:
         title = "No length of pause loses more than half of its conversations"
     else:
         title = f"Most who pause {lossy['from_s'].iloc[0]:g} s or longer lose their conversation"
     figure.suptitle(title, x=0.012, ha="left")
-    until = f"under {safe['to_s'].iloc[-1]:g} s" if not safe.empty else "of no length"
-    return Chart(figure, f"Pauses {until} lose less than 1 % of their conversations.")
+    reading = "No length of pause is free of losses."
+    if told.empty:
+        reading = "Too few turns went on with a conversation to tell."
+    elif not safe.empty:
+        reading = f"Pauses under {safe['to_s'].iloc[-1]:g} s lose less than 1 % of them."
+    return Chart(figure, reading)
 
 
 def _title(run: Run) -> str:

@@ -82,8 +82,10 @@ def admit(url: str) -> Target:
         reasons = "\n".join(f"  - {objection}" for objection in target.objections)
         raise TargetRefusedError(
             f"{target.url} is not loaded:\n{reasons}\n"
-            "Leave out --url to have a private server started, or name an empty server on this "
-            "machine, as in: redis-server --port 7777 --save '' ; --url redis://127.0.0.1:7777"
+            "Leave out --url and REDIS_STATE_URL to have a private server started, or name an "
+            "empty server on this machine:\n"
+            "  redis-server --port 7777 --save ''\n"
+            "  workbench run --url redis://127.0.0.1:7777"
         )
     return target
 
@@ -109,7 +111,8 @@ def _address_objections(url: str) -> list[str]:
     addresses = {str(entry[4][0]) for entry in found}
     far = sorted(a for a in addresses if not ipaddress.ip_address(a.split("%")[0]).is_loopback)
     if far:
-        return [f"{parts.hostname} is {', '.join(far)}, not this machine's loopback"]
+        where = "" if far == [parts.hostname] else f" ({', '.join(far)})"
+        return [f"{parts.hostname}{where} is not this machine's loopback"]
     return []
 
 

@@ -88,9 +88,9 @@ def test_unknown_name_is_answered_with_the_nearest(read, text, says):
         ("seed = 1.5", "seed is not a whole number"),
         ("[mix]", r"\[mix\] is empty"),
         ("mix = 3", r"\[mix\] is empty"),
-        ("[mix]\nlogin = 0", "weight of login in .* is 0, outside"),
-        ("[mix]\nlogin = nan", "weight of login in .* is nan, outside"),
-        ("[mix]\nlogin = inf", "weight of login in .* is inf, outside"),
+        ("[mix]\nlogin = 0", "weight of login in .* is 0; it must be above 0"),
+        ("[mix]\nlogin = nan", "weight of login in .* is nan; it must be above 0"),
+        ("[mix]\nlogin = inf", "weight of login in .* is inf; it must be above 0"),
         ("[mix]\nlogin = 'much'", "weight of login in .* is not a number"),
         ("load = 3", r"load is not a table; write \[load\]"),
         ("name = ''", "name '' is not made of"),
@@ -108,10 +108,12 @@ def test_value_that_makes_no_sense_is_refused(read, text, says):
 
 
 def test_experiment_that_is_not_there_is_answered_with_the_nearest(tmp_path):
-    """By name, or by path."""
-    for where in ("dem", tmp_path / "dem.toml"):
-        with pytest.raises(ExperimentError, match=r"no experiment .*; did you mean 'demo'"):
-            read_experiment(where)
+    """A name with the nearest name; a path, which is nobody's name, with itself."""
+    with pytest.raises(ExperimentError, match=r"no experiment 'dem'; did you mean 'demo'"):
+        read_experiment("dem")
+
+    with pytest.raises(ExperimentError, match=r"no file .*dem\.toml"):
+        read_experiment(tmp_path / "dem.toml")
 
 
 def test_file_that_is_no_text_is_refused(tmp_path):
