@@ -1,6 +1,7 @@
 """Load: a schedule, the slots that carry it, and the tables that keep what became of it."""
 
 import gc
+import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +71,15 @@ class Load:
         self._scheduler = Scheduler(self._schedule, duration_s=plan.duration_s, seed=plan.seed)
         self._tables = _Tables(run_dir)
         self._unix_at_zero_s = 0.0
+        # Ids are remembered in the state: those of an earlier run with this seed are not these.
+        self._token = secrets.token_hex(4)
 
     def run(self) -> None:
         """Prefill, play the schedule, record, and end the test."""
         began_s = time.time()
-        count = prefill(self._url, self._schedule, self._scheduler, ttl_s=self._ttl_s)
+        count = prefill(
+            self._url, self._schedule, self._scheduler, ttl_s=self._ttl_s, token=self._token
+        )
         self._tables.event(began_s, time.time() - began_s, "prefill", f"{count} conversations")
         # What was drawn stays to the end: keep the collector from walking it in mid-load.
         gc.collect()
@@ -95,7 +100,7 @@ class Load:
         done = carry_out(
             self._client,
             conversation.caller.identifier,
-            f"{self._plan.seed}-{conversation.number}-{turn.number}",
+            f"{self._token}-{conversation.number}-{turn.number}",
             edit,
             begins=begins,
             ttl_s=self._ttl_s,

@@ -21,7 +21,7 @@ _BATCH = 200
 _AGING_S_PER_KEY = 0.0002
 
 
-def prefill(url: str, schedule: Schedule, scheduler: Scheduler, *, ttl_s: float) -> int:
+def prefill(url: str, schedule: Schedule, scheduler: Scheduler, *, ttl_s: float, token: str) -> int:
     """
     Write the conversations that have turns both before and after 0, and age them.
 
@@ -32,6 +32,7 @@ def prefill(url: str, schedule: Schedule, scheduler: Scheduler, *, ttl_s: float)
         schedule: whose turns before 0 are taken as done.
         scheduler: is told where each conversation stands, and when 0 will be.
         ttl_s: time to live of a write, s.
+        token: of this run, for the ids of its messages.
 
     Returns:
         how many were written.
@@ -44,7 +45,7 @@ def prefill(url: str, schedule: Schedule, scheduler: Scheduler, *, ttl_s: float)
         conversation.position = conversation.turns = int(done[index])
         conversation.written_s = float(last_s[index])
         if -conversation.written_s < ttl_s:
-            _write(client, conversation, ttl_s)
+            _write(client, conversation, ttl_s, token)
             written.append(conversation)
     scheduler.start_at(time.monotonic() + 0.5 + len(written) * _AGING_S_PER_KEY)
     _age(url, scheduler, written, ttl_s)
@@ -61,10 +62,10 @@ def _under_way(schedule: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return numbers, done[numbers], last_s
 
 
-def _write(client: Redis, conversation: Conversation, ttl_s: float) -> None:
+def _write(client: Redis, conversation: Conversation, ttl_s: float, token: str) -> None:
     identifier = conversation.caller.identifier
     manager = StateManager(f"channel:{identifier}", client, ttl_s=ttl_s)
-    with manager.message("prefill") as work:
+    with manager.message(f"{token}-prefill") as work:
         work.initialize_channel("whatsapp", identifier)
         for step in conversation.flow.steps[: conversation.position]:
             apply(work, step.edit(conversation.caller))

@@ -126,4 +126,6 @@ def loss_by_step(operations: pd.DataFrame) -> pd.DataFrame:
 
 def _needing_state(operations: pd.DataFrame) -> pd.DataFrame:
     frame = needed(operations, "operation", "outcome", "age_s", "ttl_s")
-    return frame[(frame["operation"] == "update") & (frame["outcome"] != "unsent")]
+    # A turn that was refused, or got no answer, says nothing of whether its state was there.
+    answered = frame["outcome"].isin(["ok", *_GONE])
+    return frame[(frame["operation"] == "update") & answered]

@@ -33,4 +33,4 @@ def generator(run: Run) -> Judgement:
             evidence,
             "; ".join(found.reasons[1:]) or "run it again on a quieter machine, or at a lower rate",
         )
-    return ok("the load came when it was due, and all of it was carried out", evidence)
+    return ok("the load came when it was due, and all of it was sent", evidence)

@@ -2,6 +2,7 @@
 
 from workbench.analysis.eviction import began_s, residence_s
 from workbench.analysis.loss import at_cap, loss
+from workbench.analysis.windows import growth
 from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import format_bytes, format_duration, format_share
@@ -34,10 +35,17 @@ def live_state_evicted(run: Run) -> Judgement:
     start_s = began_s(run.samples)
     if not lost.evicted and start_s is None:
         peak = format_bytes(float(run.samples["used_memory"].max()))
-        return ok(
+        return unknown(
             f"nothing was evicted: {peak} were used at most, and the cap is {cap}",
+            "lengthen the run or lower the cap, to learn what happens when it is reached",
             evidence,
-            "the cap was not reached, so this says nothing of what happens there",
+        )
+    if lost.evicted > (growth(run.samples, "evicted_keys") or 0):
+        return unknown(
+            f"{lost.evicted:,} turns found their conversation gone before its time, and the server "
+            "did not evict so many",
+            "see loss-explained",
+            evidence,
         )
     if not lost.evicted:
         return ok(f"at the {cap} cap no turn found its conversation evicted", evidence)
@@ -48,7 +56,7 @@ def live_state_evicted(run: Run) -> Judgement:
         "median time to live left": format_duration(lost.ttl_left_s_p50),
     }
     if stay_s is not None:
-        evidence["time at the cap until eviction"] = f"about {format_duration(stay_s)}"
+        evidence["mean life of a key at the cap"] = f"about {format_duration(stay_s)}"
     return fail(
         f"at the {cap} cap {share} of the turns that needed their conversation since the first "
         "eviction found it evicted",

@@ -17,7 +17,7 @@ __all__ = ["loss_explained"]
     holds_if_late=True,
 )
 def loss_explained(run: Run) -> Judgement:
-    """Fails when more turns found no state than the server evicted or let expire."""
+    """Fails when more turns found their state gone before its time than the server evicted."""
     lost = loss(run.operations)
     evicted_keys = growth(run.samples, "evicted_keys")
     if evicted_keys is None or run.samples["run_id"].nunique() > 1:
@@ -47,7 +47,7 @@ def loss_explained(run: Run) -> Judgement:
             "server behind the same name",
         )
     return ok(
-        f"the server evicted {evicted_keys:,} keys, and {lost.evicted:,} of them were asked for "
-        "again",
+        f"{lost.evicted:,} turns found their conversation gone before its time, and the "
+        f"{evicted_keys:,} keys that the server evicted can explain them",
         evidence,
     )

@@ -8,6 +8,7 @@ from workbench.units import MIB, format_bytes
 __all__ = ["memory_headroom"]
 
 _SCALABLE_BYTES = 64 * MIB
+_FILLED_SHARE = 0.95
 
 
 @rule(
@@ -38,6 +39,12 @@ def memory_headroom(run: Run) -> Judgement:
         return unknown(
             "no AOF rewrite was finished in the run, so its copy was not seen",
             "lengthen the run until the AOF has doubled",
+            evidence,
+        )
+    if run.samples["used_memory"].max() < _FILLED_SHARE * need.maxmemory_bytes:
+        return unknown(
+            "the cap was not filled, so what a full server needs was not seen",
+            "lengthen the run or lower the cap",
             evidence,
         )
     if not ours:

@@ -46,7 +46,7 @@ def draw_loss_by_pause(ax: Axes, classes: pd.DataFrame) -> Axes:
         ax: x is one class of pause after the other.
         classes: as ``analysis.loss.loss_by_pause`` makes them.
     """
-    ax.set_title("Turns that found their conversation evicted, %")
+    ax.set_title("Follow-up turns that found their conversation evicted, %")
     known = classes[classes["turns"] > 0].reset_index(drop=True)
     if known.empty:
         no_data(ax, "no turn went on with a conversation")
@@ -126,7 +126,7 @@ def figure_loss_by_pause(run: Run) -> Chart:
     draw_loss_by_pause(figure.subplots(), classes)
     told = classes.dropna(subset=["evicted_share"])
     lossy = told[told["evicted_share"] >= 0.5]
-    safe = told[told["evicted_share"] < 0.01]
+    safe = told[(told["evicted_share"] < 0.01).cummin()]
     if not told["evicted"].any():
         title = "Nobody is seen to lose a conversation, however long the pause"
     elif lossy.empty:
@@ -138,7 +138,9 @@ def figure_loss_by_pause(run: Run) -> Chart:
     if told.empty:
         reading = "Too few turns went on with a conversation to tell."
     elif not safe.empty:
-        reading = f"Pauses under {safe['to_s'].iloc[-1]:g} s lose less than 1 % of them."
+        reading = (
+            f"Pauses under {safe['to_s'].iloc[-1]:g} s lose less than 1 % of them to eviction."
+        )
     return Chart(figure, reading)
 
 
@@ -152,8 +154,9 @@ def _title(run: Run) -> str:
     if not lost.evicted and eviction.began_s(run.samples) is None:
         return f"Memory stays under the {cap} cap, and nothing is evicted"
     if not lost.evicted:
-        return f"At the {cap} cap, no turn found its conversation evicted"
-    return f"At the {cap} cap, {format_share(share)} of turns found their conversation evicted"
+        return f"At the {cap} cap, no follow-up turn found its conversation evicted"
+    lost_share = format_share(share)
+    return f"At the {cap} cap, {lost_share} of follow-up turns found their conversation evicted"
 
 
 def _reading(run: Run, rewrites: int) -> str:

@@ -29,13 +29,14 @@ def gone(outcome, count=3, **values):
 
 
 CALM = {"operations": TURNS, "samples": POLLS, "generator": SECONDS}
-REWRITING = {"samples": rising("aof_rewrites", 2, aof_last_cow_size=MIB)}
+EVICTING = {"samples": rising("evicted_keys", 9, since_s=0.5)}
+REWRITING = {"samples": rising("aof_rewrites", 2, aof_last_cow_size=MIB, used_memory=5 * MIB)}
 RESTARTED = {"samples": [{**p, "run_id": str(p["elapsed_s"] > 5)} for p in POLLS]}
 LATE = {"operations": [{**turn, "lag_us": 50_000.0, "response_us": 51_000.0} for turn in TURNS]}
 
 CASES = {
     "live-state-evicted": {
-        "pass": [{}],
+        "pass": [EVICTING],
         "fail": [
             {"operations": gone("evicted"), "samples": rising("evicted_keys", 9, since_s=0.5)},
         ],
@@ -44,6 +45,8 @@ CASES = {
             {"operations": [{**turn, "operation": "write"} for turn in TURNS]},
             {"samples": []},
             {"samples": rising("evicted_keys", 9, since_s=9.5)},  # too few turns at the cap
+            {},  # the cap was not reached
+            {"operations": gone("evicted"), "samples": rising("evicted_keys", 2, since_s=0.5)},
         ],
     },
     "loss-explained": {
@@ -59,10 +62,19 @@ CASES = {
         "fail": [{**REWRITING, "host": {**HOST, "memory_limit_bytes": 6 * MIB}}],
         "unknown": [
             {"host": HOST},  # no rewrite
+            {"host": HOST, "samples": rising("aof_rewrites", 2)},  # the cap was not filled
             REWRITING,  # no limit
             {**REWRITING, "host": HOST, "ours": False},  # the limit of another container
             {"host": HOST, "samples": [{**poll, "maxmemory": 0} for poll in POLLS]},
         ],
+    },
+    "turns-failed": {
+        "pass": [{}, {"operations": gone("evicted")}],
+        "fail": [
+            {"operations": gone(outcome, 1)}
+            for outcome in ("refused", "timeout", "conflict", "duplicate", "error")
+        ],
+        "unknown": [{"operations": []}],
     },
     "aof-rewrite": {
         "pass": [REWRITING],
@@ -164,7 +176,7 @@ def test_no_rule_breaks_on_a_server_that_tells_little(tmp_path, rule):
 
 def test_late_generator_turns_a_pass_that_rests_on_the_load_into_unknown(tmp_path):
     """Nobody lost anything, under a load that did not come when it should have."""
-    found = found_by("live-state-evicted", make_run(tmp_path, **{**CALM, **LATE}))
+    found = found_by("live-state-evicted", make_run(tmp_path, **{**CALM, **EVICTING, **LATE}))
 
     assert found.verdict == "unknown"
     assert "that does not hold: the generator was late" in found.says

@@ -212,8 +212,12 @@ def test_title_tells_losses_apart_from_none(tmp_path):
     lossy = make_run(tmp_path / "lossy", operations=turns, samples=room)
 
     assert "nothing is evicted" in figure_eviction(unreached).title
-    assert figure_eviction(calm).title == "At the 5 MiB cap, no turn found its conversation evicted"
-    assert "25 % of turns found their conversation evicted" in figure_eviction(lossy).title
+    assert figure_eviction(calm).title == (
+        "At the 5 MiB cap, no follow-up turn found its conversation evicted"
+    )
+    assert (
+        "25 % of follow-up turns found their conversation evicted" in figure_eviction(lossy).title
+    )
 
 
 def test_pause_from_which_most_lose_is_named(tmp_path):
