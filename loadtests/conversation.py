@@ -3,7 +3,7 @@ ConversationUser: the Locust user that is a slot for turns, and Locust's hooks a
 
 Options beside Locust's own are listed by ``locust -f loadtests/steady.py --help``. The target is
 ``--host`` or REDIS_STATE_URL; it is looked at before the first write, and refused unless it is an
-empty server, or one of the workbench's, on this machine.
+empty server, or one of the workbench's, on this machine. ``--i-own HOST:PORT`` names another host.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from locust.runners import LocalRunner
 from loadtests.arrivals import LoadPlan
 from loadtests.load import Load
 from workbench.errors import UsageError, WorkbenchError
+from workbench.runs.clock import Clock
 from workbench.server.guard import admit, mark
 from workbench.state import connect
 
@@ -62,6 +63,12 @@ def _add_options(parser: Any) -> None:
     group.add_argument(
         "--run-dir", type=Path, default=None, help="where to record; default: nowhere"
     )
+    group.add_argument(
+        "--clock-offset-s", type=float, default=None, help="unix less monotonic time, of the run, s"
+    )
+    group.add_argument(
+        "--i-own", default="", metavar="HOST:PORT", help="load this server though it was refused"
+    )
 
 
 @events.init.add_listener
@@ -72,7 +79,7 @@ def _prepare(environment: Environment, **_: Any) -> None:
     try:
         if not url:
             raise UsageError("no target: set REDIS_STATE_URL, or give --host redis://127.0.0.1:…")
-        admit(url)
+        admit(url, i_own=environment.parsed_options.i_own)
     except WorkbenchError as error:
         # Locust logs what a listener raises and goes on; it must not.
         print(error, file=sys.stderr)  # noqa: T201
@@ -99,17 +106,15 @@ def _start(environment: Environment, **_: Any) -> None:
         warm_up_s=options.warm_up_s,
         ttl_s=options.ttl_s,
         run_dir=options.run_dir,
+        clock=Clock() if options.clock_offset_s is None else Clock(options.clock_offset_s),
     )
     environment.workbench_load = load
-    gevent.spawn(load.run).link_exception(lambda failed: _give_up(environment, failed))
-
-
-def _give_up(environment: Environment, failed: gevent.Greenlet) -> None:
-    print(f"the load broke off: {failed.exception!r}", file=sys.stderr)  # noqa: T201
-    environment.process_exit_code = 4
-    environment.runner.quit()
+    gevent.spawn(load.run).link_exception(lambda failed: load.give_up(failed.exception))
 
 
 @events.test_stop.add_listener
 def _stop(environment: Environment, **_: Any) -> None:
-    environment.workbench_load.finish()
+    try:
+        environment.workbench_load.finish()
+    except OSError as error:
+        environment.workbench_load.fail(error)

@@ -2,6 +2,7 @@
 
 import gc
 import secrets
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from loadtests.arrivals import LoadPlan, draw
 from loadtests.drivers.reference import GONE, Done, carry_out
 from loadtests.prefill import prefill
 from loadtests.scheduler import Conversation, Scheduler, Turn
+from workbench.runs.clock import Clock
 from workbench.runs.recorder import TableWriter
 from workbench.state import connect
 
@@ -48,6 +50,7 @@ class Load:
         warm_up_s: how much of the plan comes before the measured phase, s.
         ttl_s: time to live of a write, s.
         run_dir: where to record; nowhere if None.
+        clock: the run's.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Load:
         warm_up_s: float,
         ttl_s: float,
         run_dir: Path | None,
+        clock: Clock,
     ) -> None:
         self._environment = environment
         self._plan = plan
@@ -70,24 +74,39 @@ class Load:
         self._schedule = draw(plan)
         self._scheduler = Scheduler(self._schedule, duration_s=plan.duration_s, seed=plan.seed)
         self._tables = _Tables(run_dir)
+        self._clock = clock
         self._unix_at_zero_s = 0.0
         # Ids are remembered in the state: those of an earlier run with this seed are not these.
         self._token = secrets.token_hex(4)
 
     def run(self) -> None:
         """Prefill, play the schedule, record, and end the test."""
-        began_s = time.time()
+        began_s = self._clock.unix_s()
         count = prefill(
             self._url, self._schedule, self._scheduler, ttl_s=self._ttl_s, token=self._token
         )
-        self._tables.event(began_s, time.time() - began_s, "prefill", f"{count} conversations")
+        took_s = self._clock.unix_s() - began_s
+        self._tables.event(began_s, took_s, "prefill", f"{count} conversations")
         # What was drawn stays to the end: keep the collector from walking it in mid-load.
         gc.collect()
         gc.freeze()
-        self._unix_at_zero_s = time.time() - self._scheduler.now_s()
+        self._unix_at_zero_s = self._clock.unix_s() - self._scheduler.now_s()
+        # Without its end, in case there is nobody left to write that.
+        self._tables.event(self._unix_at_zero_s, 0.0, "origin")
         recorder = gevent.spawn(self._record_seconds)
+        recorder.link_exception(lambda failed: self.give_up(failed.exception))
         self._scheduler.play()
         recorder.kill()
+        self._environment.runner.quit()
+
+    def fail(self, why: BaseException | None) -> None:
+        """Have Locust exit with 4: what was measured is not all on record."""
+        print(f"the load broke off: {why!r}", file=sys.stderr)  # noqa: T201
+        self._environment.process_exit_code = 4
+
+    def give_up(self, why: BaseException | None) -> None:
+        """Fail, and end the load at once."""
+        self.fail(why)
         self._environment.runner.quit()
 
     def carry(self, slot: User) -> None:
@@ -96,18 +115,20 @@ class Load:
         conversation = turn.conversation
         step, begins = conversation.step, conversation.position == 0
         edit = step.edit(conversation.caller)
+        message_id = f"{self._token}-{conversation.number}-{turn.number}"
         send_s = self._scheduler.now_s()
         done = carry_out(
             self._client,
             conversation.caller.identifier,
-            f"{self._token}-{conversation.number}-{turn.number}",
+            message_id,
             edit,
             begins=begins,
+            follows=conversation.acknowledged,
             ttl_s=self._ttl_s,
         )
         completed_s = self._scheduler.now_s()
         age_s = None if conversation.written_s is None else send_s - conversation.written_s
-        outcome = self._settle(conversation, done, age_s, completed_s)
+        outcome = self._settle(conversation, message_id, done, age_s, completed_s)
         self._scheduler.done(turn, completed_s)
         clocks = _Clocks(ready_s, send_s, completed_s)
         self._record(turn, step.name, begins, outcome, clocks, done, age_s)
@@ -152,24 +173,36 @@ class Load:
         )
 
     def _settle(
-        self, conversation: Conversation, done: Done, age_s: float | None, completed_s: float
+        self,
+        conversation: Conversation,
+        message_id: str,
+        done: Done,
+        age_s: float | None,
+        completed_s: float,
     ) -> str:
         """Name the outcome, and where the conversation goes from here."""
-        if done.outcome == "ok":
+        if done.outcome in {"ok", "lost_update"}:
             conversation.written_s = completed_s
+            conversation.acknowledged = message_id
             last = len(conversation.flow.steps) - 1
             conversation.position = min(conversation.position + 1, last)
-            return "ok"
+            return done.outcome
         if done.outcome != GONE:
             return done.outcome
         # "Your session has expired, send hi": the next turn greets, in its own time.
         conversation.position = 0
+        conversation.acknowledged = None
         if age_s is None:
             return "missing"
         return "evicted" if age_s < self._ttl_s else "expired"
 
     def finish(self) -> None:
-        """Record what is left: also called when the load is stopped early."""
+        """
+        Record what is left: also called when the load is stopped early.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         now_s = self._scheduler.now_s()
         if self._unix_at_zero_s:
             cut_off = _Clocks(now_s, now_s, now_s)

@@ -65,7 +65,8 @@ def _under_way(schedule: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _write(client: Redis, conversation: Conversation, ttl_s: float, token: str) -> None:
     identifier = conversation.caller.identifier
     manager = StateManager(f"channel:{identifier}", client, ttl_s=ttl_s)
-    with manager.message(f"{token}-prefill") as work:
+    conversation.acknowledged = f"{token}-prefill"
+    with manager.message(conversation.acknowledged) as work:
         work.initialize_channel("whatsapp", identifier)
         for step in conversation.flow.steps[: conversation.position]:
             apply(work, step.edit(conversation.caller))

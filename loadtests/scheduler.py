@@ -29,6 +29,7 @@ class Conversation:
     Attributes:
         position: index of the step that the next turn carries out; 0 again after a loss.
         written_s: when its state was last written, s from the start; None if never.
+        acknowledged: the message whose write was acknowledged last; None if there is none.
         turns: turns handed out so far.
         waiting: turns that came due while one was still open.
     """
@@ -38,6 +39,7 @@ class Conversation:
     caller: Caller
     position: int = 0
     written_s: float | None = None
+    acknowledged: str | None = None
     turns: int = 0
     open: bool = False
     waiting: "deque[Turn]" = field(default_factory=deque)

@@ -116,7 +116,7 @@ def make_run(
     manifest = Manifest(
         run_id=path.name,
         status=status,
-        experiment={"name": "made", "turns_per_s": 100.0},
+        experiment={"name": "made", "scenario": "steady", "turns_per_s": 100.0},
         seed=1,
         started_unix_s=START_UNIX_S - 2.0,
         host=dict(host or {}),

@@ -66,7 +66,14 @@ def apply(work: UnitOfWork, edit: Edit) -> None:
 
 
 def carry_out(
-    client: Redis, identifier: str, message_id: str, edit: Edit, *, begins: bool, ttl_s: float
+    client: Redis,
+    identifier: str,
+    message_id: str,
+    edit: Edit,
+    *,
+    begins: bool,
+    follows: str | None,
+    ttl_s: float,
 ) -> Done:
     """
     One message: one read, and one write unless the conversation is gone.
@@ -77,6 +84,8 @@ def carry_out(
         message_id: of the message; the same when it is delivered again.
         edit: what the message changes.
         begins: it is a greeting, which begins the conversation if there is none.
+        follows: the message of the conversation that was acknowledged last; if the conversation
+            is there and does not remember it, an update was lost.
         ttl_s: time to live from this write on, s.
     """
     manager = StateManager(f"channel:{identifier}", client, ttl_s=ttl_s)
@@ -93,4 +102,6 @@ def carry_out(
         return Done(_OUTCOMES.get(type(error), "error"), error=str(error))
     written = work.written
     assert written is not None, "a message that edits the state writes it"
-    return Done("ok", attempts=written.attempts, value_bytes=written.value_bytes)
+    kept = follows is None or not work.exists or work.follows(follows)
+    outcome = "ok" if kept else "lost_update"
+    return Done(outcome, attempts=written.attempts, value_bytes=written.value_bytes)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.frames import events
 from tests.waiting import wait_until
 from workbench.analysis.latency import percentiles_us
 from workbench.analysis.validity import validity
@@ -96,7 +97,8 @@ def test_tables_have_the_columns_of_the_schema(recorded):
     for name in ("operations", "events", "generator"):
         assert list(table(folder, name).columns) == TABLES[name].arrow.names
 
-    assert set(table(folder, "events")["label"]) == {"prefill", "warm-up", "measure", "cool-down"}
+    labels = set(table(folder, "events")["label"])
+    assert labels == {"prefill", "origin", "warm-up", "measure", "cool-down"}
 
 
 def test_same_seed_offers_the_same_turns(recorded, redis_server, tmp_path):
@@ -192,7 +194,7 @@ def test_stall_is_not_the_generators_fault(stalled):
     generator["elapsed_s"] = generator["unix_s"] - start_unix_s
     polls = pd.DataFrame({"elapsed_s": [n / 2 for n in range(9)]})
 
-    found = validity(measured, generator, polls, measured_s=duration_s)
+    found = validity(measured, generator, polls, events([]), measured_s=duration_s)
 
     assert found.lag_us_p99 < 0.1 * found.response_us_p99
     assert found.valid, found.reasons

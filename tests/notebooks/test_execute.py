@@ -13,6 +13,7 @@ from workbench.diagnostics.finding import FINDINGS_MIME, evaluate
 from workbench.errors import ParameterError, ReportError, RunError
 from workbench.reports import render as reports
 from workbench.reports.render import render
+from workbench.runs.lock import hold
 from workbench.runs.manifest import read_manifest, write_manifest
 from workbench.runs.run import Run, open_run
 
@@ -184,7 +185,7 @@ def test_run_that_is_still_going_on_is_refused(tiny_run):
     manifest.status = "running"
     write_manifest(tiny_run.path, manifest)
 
-    with pytest.raises(RunError, match="still running"):
+    with hold(tiny_run.path), pytest.raises(RunError, match="still running"):
         open_run("tiny")
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.waiting import wait_until
+from workbench.runs.clock import Clock
 from workbench.runs.schema import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +31,12 @@ def sampling(url, run_dir):
             stderr=subprocess.STDOUT,
             text=True,
         )
-    orders = {"url": url, "run_dir": str(run_dir), "interval_s": INTERVAL_S}
+    orders = {
+        "url": url,
+        "run_dir": str(run_dir),
+        "interval_s": INTERVAL_S,
+        "clock_offset_s": Clock().offset_s,
+    }
     process.stdin.write(json.dumps(orders) + "\n")
     process.stdin.flush()
     try:

@@ -48,7 +48,12 @@ class Validity:
 
 
 def validity(
-    measured: pd.DataFrame, generator: pd.DataFrame, samples: pd.DataFrame, *, measured_s: float
+    measured: pd.DataFrame,
+    generator: pd.DataFrame,
+    samples: pd.DataFrame,
+    events: pd.DataFrame,
+    *,
+    measured_s: float,
 ) -> Validity:
     """
     Look whether load and sampling kept up in the measured phase.
@@ -57,6 +62,7 @@ def validity(
         measured: operations due in the measured phase.
         generator: seconds of the load processes.
         samples: INFO samples.
+        events: of the run.
         measured_s: length of the phase, s; the frames' ``elapsed_s`` counts from its start.
     """
     lag_us = percentiles_us(measured, "lag_us")["p99"]
@@ -91,6 +97,11 @@ def validity(
         reasons.append(f"the load used {format_share(cpu_share)} of a core; lower --rate")
     if gap_s > SAMPLE_GAP_MAX_S:
         reasons.append(f"the sampler missed {format_duration(gap_s)} of the measured phase")
+    reasons += [
+        f"the machine's clock was moved by {moved}: times to live, which the server counts by it, "
+        "do not hold"
+        for moved in events["label"][events["kind"] == "clock_step"]
+    ]
     return Validity(tuple(reasons), turns, delivered, lag_us, response_us, cpu_share, gap_s)
 
 

@@ -147,7 +147,7 @@ def not_applicable(says: str) -> Judgement:
 
 def generator_validity(run: Run) -> Validity:
     """Whether the run's load and sampling kept up."""
-    return validity(run.measured, run.generator, run.samples, measured_s=run.measured_s)
+    return validity(run.measured, run.generator, run.samples, run.events, measured_s=run.measured_s)
 
 
 class Findings(tuple[Finding, ...]):
@@ -186,7 +186,8 @@ def evaluate(run: Run) -> Findings:
 
     A rule whose tables are empty is unknown, and so is one that the run's own damage keeps from
     judging; never a pass. A pass is unknown too where the run broke off, or where the generator was
-    late and the rule rests on the load; a failure stands, since what was lost was lost.
+    late and the rule rests on the load; a failure stands, since what was lost was lost. Where the
+    server was only sampled, rules on the load are not applicable.
 
     Returns:
         the findings, the gravest first.
@@ -229,7 +230,9 @@ def broken_off(run: Run) -> str:
 
 
 def _lateness(run: Run) -> str:
-    """Why no pass that rests on the load holds; empty if it kept up."""
+    """Why no pass that rests on the load holds; empty if it kept up, or if there was none."""
+    if not run.loaded:
+        return ""
     try:
         return "; ".join(generator_validity(run).reasons)
     except RunError as error:
@@ -239,7 +242,9 @@ def _lateness(run: Run) -> str:
 def _judge(rule: Rule, run: Run, doubt: str) -> Finding:
     try:
         empty = [name for name in rule.needs if getattr(run, name).empty]
-        if empty:
+        if not run.loaded and {"operations", "generator"} & set(rule.needs):
+            judgement = not_applicable("the server was sampled, and not loaded by the workbench")
+        elif empty:
             judgement = unknown(f"the run has no {', no '.join(empty)}", "run it again, to its end")
         else:
             judgement = rule.judge(run)

@@ -10,6 +10,7 @@ from typing import Final
 
 from workbench.checkout import loadtests_dir
 from workbench.experiments.spec import Experiment
+from workbench.runs.clock import Clock
 from workbench.server.process import die_with_parent
 
 __all__ = ["Helper", "start_load", "start_sampler"]
@@ -36,8 +37,8 @@ class Helper:
         """How it ended; None while it runs."""
         return self._process.poll()
 
-    def stop(self) -> None:
-        """Ask it to write what it holds and to end; kill it if it does not in 15 s."""
+    def stop(self) -> int:
+        """Ask it to write what it holds and to end, and kill it after 15 s; its exit code."""
         if self._process.stdin is not None:
             self._process.stdin.close()  # the sampler ends when its input closes
         elif self.exit_code is None:
@@ -46,10 +47,12 @@ class Helper:
             self._process.wait(timeout=_STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+        return self._process.wait()
 
 
-def start_load(experiment: Experiment, url: str, run_dir: Path) -> Helper:
+def start_load(
+    experiment: Experiment, url: str, run_dir: Path, *, clock: Clock, i_own: str = ""
+) -> Helper:
     """Start Locust, headless, on the experiment's scenario."""
     options = {
         "--users": experiment.users,
@@ -62,8 +65,11 @@ def start_load(experiment: Experiment, url: str, run_dir: Path) -> Helper:
         "--ttl-s": experiment.ttl_s,
         "--seed": experiment.seed,
         "--run-dir": run_dir.resolve(),
+        "--clock-offset-s": clock.offset_s,
         "--exit-code-on-error": 0,
     }
+    if i_own:
+        options["--i-own"] = i_own
     if experiment.mix:
         options["--mix"] = ",".join(f"{flow}={weight}" for flow, weight in experiment.mix.items())
     scenario = loadtests_dir() / f"{experiment.scenario}.py"
@@ -74,10 +80,15 @@ def start_load(experiment: Experiment, url: str, run_dir: Path) -> Helper:
     return _start("load", command, run_dir / "logs" / "locust.log", environment=environment)
 
 
-def start_sampler(url: str, run_dir: Path, *, interval_s: float) -> Helper:
+def start_sampler(url: str, run_dir: Path, *, interval_s: float, clock: Clock) -> Helper:
     """Start the sampler."""
     command = [sys.executable, "-m", "workbench.telemetry.sampler"]
-    orders = {"url": url, "run_dir": str(run_dir.resolve()), "interval_s": interval_s}
+    orders = {
+        "url": url,
+        "run_dir": str(run_dir.resolve()),
+        "interval_s": interval_s,
+        "clock_offset_s": clock.offset_s,
+    }
     return _start("sampler", command, run_dir / "logs" / "sampler.log", orders=json.dumps(orders))
 
 

@@ -8,40 +8,38 @@ invalid, interrupted or failed.
 import platform
 import secrets
 import shutil
-import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from workbench import __version__
 from workbench.checkout import loadtests_dir
-from workbench.diagnostics.finding import generator_validity
-from workbench.errors import RunFailedError, UsageError, WorkbenchError
+from workbench.errors import RunFailedError, ServerNotReadyError, UsageError, WorkbenchError
 from workbench.experiments.helpers import Helper, start_load, start_sampler
+from workbench.experiments.interrupts import one_interrupt
+from workbench.experiments.sealing import SERVER_FOLDER, seal
 from workbench.experiments.spec import Experiment
-from workbench.runs.manifest import Manifest, Phase, write_manifest
+from workbench.runs.clock import Clock
+from workbench.runs.lock import hold
+from workbench.runs.manifest import Manifest, write_manifest
 from workbench.runs.recorder import TableWriter
-from workbench.runs.run import Run
-from workbench.runs.schema import TABLES
 from workbench.server.binary import ServerBinary, find_binary
-from workbench.server.guard import admit
+from workbench.server.guard import admit, parse_target
 from workbench.server.process import PrivateServer, tail
 from workbench.state import connect, redact
 from workbench.telemetry.host import describe_host
-from workbench.telemetry.serverlog import logged_rewrites
+from workbench.units import format_duration
 
-__all__ = ["carry_out", "seal"]
+__all__ = ["carry_out", "sample"]
 
 Say = Callable[[str], None]
 
@@ -55,8 +53,25 @@ _UNRECORDED: Final = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """A run that is going on: its directory, manifest and clock, and what ends with it."""
+
+    run_dir: Path
+    manifest: Manifest
+    clock: Clock
+    stack: ExitStack
+
+
 def carry_out(
-    experiment: Experiment, out: Path, *, url: str | None, say: Say, progress: Say
+    experiment: Experiment,
+    out: Path,
+    *,
+    url: str | None,
+    i_own: str = "",
+    engine: str | None = None,
+    say: Say,
+    progress: Say,
 ) -> Path:
     """
     Run an experiment and seal what it recorded.
@@ -65,6 +80,8 @@ def carry_out(
         experiment: what is to be tried.
         out: the folder in which the run directory is made.
         url: a server to load instead of a private one; it must pass the guard.
+        i_own: its ``host:port``, from somebody who answers for it; see ``server.guard``.
+        engine: which one to start, ``redis`` or ``valkey``; whatever is found if None.
         say: told what is started, a sentence at a time.
         progress: told how far it is.
 
@@ -73,80 +90,131 @@ def carry_out(
 
     Raises:
         TargetRefusedError: the server of the URL may not be loaded; nothing was written.
+        UsageError: the directory cannot be made, or the request contradicts itself.
         ServerError: no server can be had; nothing was started.
-        RunFailedError: a process did not start or died on the way; the run is sealed as failed.
+        RunFailedError: a process did not start or died on the way, or the disk took no more; the
+            run is sealed as failed.
     """
     if url is not None:
-        admit(url)
-    binary = find_binary() if url is None else None
-    run_dir = _make_run_dir(out, experiment)
-    manifest = Manifest(
-        run_id=run_dir.name,
-        status="running",
-        experiment=asdict(experiment),
-        seed=experiment.seed,
-        started_unix_s=time.time(),
-        versions=_versions(),
-        host=describe_host(),
-    )
-    manifest.commit, manifest.dirty = _commit()
-    write_manifest(run_dir, manifest)
-    status, why = "failed", "the conductor broke off"
-    with _one_interrupt():
+        admit(url, i_own=i_own)
+    binary = find_binary(engine) if url is None else None
+    with _recording(out, asdict(experiment), experiment.seed, progress) as recording:
+        run_dir, manifest, stack = recording.run_dir, recording.manifest, recording.stack
+        server = None
+        if binary is not None:
+            server = stack.enter_context(_private_server(experiment, binary, run_dir))
+            manifest.differences = binary.differences()
+        target = server.url if server else str(url)
+        manifest.server = _describe_server(target, server)
+        write_manifest(run_dir, manifest)
+        _announce(target, binary, say)
+        sampler = _sampler(target, recording, experiment.sample_interval_s)
+        load = start_load(experiment, target, run_dir, clock=recording.clock, i_own=i_own)
+        stack.callback(load.stop)
+        _watch(load, sampler, server, experiment, progress)
+        _finish(sampler)
+    return run_dir
+
+
+def sample(
+    url: str, out: Path, *, seconds: float, interval_s: float, say: Say, progress: Say
+) -> Path:
+    """
+    Record a server that is not ours, for a time: INFO and CONFIG GET, and nothing else.
+
+    Args:
+        url: of the server; any that lets itself be read.
+        out: the folder in which the run directory is made.
+        seconds: for how long, s.
+        interval_s: from one sample to the next, s.
+        say: told what is sampled.
+        progress: told how far it is.
+
+    Returns:
+        the run directory, sealed as complete or interrupted; it has samples, and no operations.
+
+    Raises:
+        TargetRefusedError: the URL makes no sense; nothing was written.
+        ServerNotReadyError: nothing answers there, or not to this user; nothing was written.
+        RunFailedError: the server stopped answering; the run is sealed as failed.
+    """
+    parse_target(url)
+    try:
+        described = _describe_server(url, None)
+    except RedisError as error:
+        raise ServerNotReadyError(
+            f"{redact(url)} cannot be looked at: {redact(str(error))}"
+        ) from None
+    asked = {"name": "sample", "measure_s": seconds, "sample_interval_s": interval_s}
+    with _recording(out, asked, 0, progress) as recording:
+        recording.manifest.server = described
+        write_manifest(recording.run_dir, recording.manifest)
+        say(f"sampling {redact(url)}, read-only, for {format_duration(seconds)}")
+        began_s = recording.clock.unix_s()
+        recording.stack.callback(_record_measured, recording, began_s)
+        sampler = _sampler(url, recording, interval_s)
+        while (left_s := began_s + seconds - recording.clock.unix_s()) > 0:
+            if sampler.exit_code is not None:
+                raise _died(sampler)
+            time.sleep(min(_POLL_S, left_s))
+        _finish(sampler)
+    return recording.run_dir
+
+
+@contextmanager
+def _recording(
+    out: Path, experiment: dict[str, Any], seed: int, progress: Say
+) -> Iterator[_Recording]:
+    """
+    A run directory, from its making to its seal.
+
+    Ctrl-C and SIGTERM end what is inside, and the run is sealed as interrupted; an error that was
+    foreseen is raised again as RunFailedError, and the run is sealed as failed.
+    """
+    with ExitStack() as frame:
+        frame.enter_context(one_interrupt())
+        clock = Clock()
+        run_dir = _make_run_dir(out, str(experiment["name"]))
+        frame.enter_context(hold(run_dir))
+        commit, dirty = _commit()
+        manifest = Manifest(
+            run_id=run_dir.name,
+            status="running",
+            experiment=experiment,
+            seed=seed,
+            started_unix_s=clock.unix_s(),
+            versions=_versions(),
+            commit=commit,
+            dirty=dirty,
+            host=describe_host(),
+        )
+        status, why = "failed", "the conductor broke off"
         try:
+            write_manifest(run_dir, manifest)
             with ExitStack() as stack:
-                server = None
-                if binary is not None:
-                    server = stack.enter_context(_private_server(experiment, binary, run_dir))
-                    manifest.differences = binary.differences()
-                target = server.url if server else str(url)
-                manifest.server = _describe_server(target, server)
-                write_manifest(run_dir, manifest)
-                _announce(target, binary, say)
-                sampler = start_sampler(target, run_dir, interval_s=experiment.sample_interval_s)
-                stack.callback(sampler.stop)
-                _wait_for_first_sample(sampler, run_dir)
-                load = start_load(experiment, target, run_dir)
-                stack.callback(load.stop)
-                _watch(load, sampler, server, experiment, progress)
+                yield _Recording(run_dir, manifest, clock, stack)
             status, why = "complete", ""
         except KeyboardInterrupt:
             status, why = "interrupted", "stopped by Ctrl-C or SIGTERM before its end"
             progress("stopped; sealing what was recorded")
-        except WorkbenchError as error:
+        except (WorkbenchError, OSError) as error:
             why = str(error)
             kept = f"What was recorded until then is in {run_dir}"
             raise RunFailedError(f"{why}\n{kept}") from None
         finally:
-            seal(run_dir, manifest, status, why)
-    return run_dir
+            manifest.stopped_unix_s = clock.unix_s()
+            _seal_or_say(run_dir, manifest, status, why)
 
 
-def seal(run_dir: Path, manifest: Manifest, status: str, why: str = "") -> None:
-    """
-    Close a run directory: what the server's log says of rewrites, phases, counts, status.
-
-    A complete run whose load or sampling did not keep up is sealed as invalid.
-    """
-    manifest.stopped_unix_s = time.time()
-    _record_rewrites(run_dir, manifest.stopped_unix_s)
-    events = Run(run_dir).events
-    phases = events[events["kind"] == "phase"]
-    manifest.phases = [
-        Phase(label, start_s, start_s + duration_s)
-        for label, start_s, duration_s in zip(
-            phases["label"], phases["unix_s"], phases["duration_s"], strict=True
-        )
-    ]
-    write_manifest(run_dir, manifest)
-    run = Run(run_dir)
-    manifest.rows = {name: len(getattr(run, name)) for name in TABLES}
-    manifest.status, manifest.why = status, redact(why)
-    if status == "complete":
-        found = generator_validity(run)
-        if not found.valid:
-            manifest.status, manifest.why = "invalid", "; ".join(found.reasons)
-    write_manifest(run_dir, manifest)
+def _seal_or_say(run_dir: Path, manifest: Manifest, status: str, why: str) -> None:
+    try:
+        seal(run_dir, manifest, status, why)
+    except OSError as error:
+        cause = f"{why}\n" if why else ""
+        raise RunFailedError(
+            f"{cause}{run_dir} could not be sealed: {error}\n"
+            f"Once it can be written again: workbench seal {run_dir.name}"
+        ) from None
 
 
 @contextmanager
@@ -154,7 +222,7 @@ def _private_server(
     experiment: Experiment, binary: ServerBinary, run_dir: Path
 ) -> Iterator[PrivateServer]:
     """A server for this run alone; its data goes with it, its settings and its log stay."""
-    folder = run_dir / "server"
+    folder = run_dir / SERVER_FOLDER
     log = run_dir / "logs" / "redis.log"
     try:
         with PrivateServer(experiment.profile(), folder, binary=binary, log=log) as server:
@@ -173,13 +241,16 @@ def _announce(url: str, binary: ServerBinary | None, say: Say) -> None:
         say(f"  differs from redis:7.0: {difference}")
 
 
-def _wait_for_first_sample(sampler: Helper, run_dir: Path) -> None:
-    """Counters are compared with their first sample: it comes before the load writes."""
+def _sampler(url: str, recording: _Recording, interval_s: float) -> Helper:
+    """The sampler, once its first sample is written: the load's counters are held against it."""
+    sampler = start_sampler(url, recording.run_dir, interval_s=interval_s, clock=recording.clock)
+    recording.stack.callback(sampler.stop)
     deadline_s = time.monotonic() + _FIRST_SAMPLE_S
-    while not any((run_dir / "samples").glob("part-*")):
+    while not any((recording.run_dir / "samples").glob("part-*")):
         if sampler.exit_code is not None or time.monotonic() > deadline_s:
             raise RunFailedError(f"the sampler did not start; its log ends:\n{_tail(sampler.log)}")
         time.sleep(_POLL_S)
+    return sampler
 
 
 def _watch(
@@ -197,24 +268,40 @@ def _watch(
         if server is not None and not server.running:
             raise RunFailedError(f"the server died; its log ends:\n{_tail(server.log)}")
         if sampler.exit_code is not None:
-            raise RunFailedError(f"the sampler died; its log ends:\n{_tail(sampler.log)}")
+            raise _died(sampler)
         if time.monotonic() - said_s >= 5:
             said_s = time.monotonic()
             progress(f"  {said_s - began_s:.0f} s")
         time.sleep(_POLL_S)
-    if load.exit_code != 0:
+    _finish(load)
+
+
+def _finish(helper: Helper) -> None:
+    """Have it end; one that could not write its last rows says so by its exit code."""
+    code = helper.stop()
+    if code != 0:
         raise RunFailedError(
-            f"the load ended with code {load.exit_code}; its log ends:\n{_tail(load.log)}"
+            f"the {helper.name} ended with code {code}; its log ends:\n{_tail(helper.log)}"
         )
+
+
+def _died(helper: Helper) -> RunFailedError:
+    return RunFailedError(f"the {helper.name} died; its log ends:\n{_tail(helper.log)}")
+
+
+def _record_measured(recording: _Recording, began_s: float) -> None:
+    writer = TableWriter(recording.run_dir, "events", "conductor")
+    writer.append((began_s, recording.clock.unix_s() - began_s, "phase", "measure", ""))
+    writer.flush()
 
 
 def _tail(log: Path) -> str:
     return redact(tail(log))
 
 
-def _make_run_dir(out: Path, experiment: Experiment) -> Path:
+def _make_run_dir(out: Path, name: str) -> Path:
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
-    run_dir = out / f"{started}-{experiment.name}-{secrets.token_hex(2)}"
+    run_dir = out / f"{started}-{name}-{secrets.token_hex(2)}"
     try:
         (run_dir / "logs").mkdir(parents=True)
     except OSError as error:
@@ -234,6 +321,7 @@ def _describe_server(url: str, server: PrivateServer | None) -> dict[str, object
             "version": str(info.get("valkey_version", info["redis_version"])),
             "allocator": info["mem_allocator"],
             "origin": server.binary.origin if server else "given",
+            "preload": server.binary.preload if server else "",
             "config": _settings(client),
         }
     return described
@@ -245,16 +333,6 @@ def _settings(client: Redis) -> dict[str, str]:
     except RedisError:  # a managed server does not answer CONFIG
         return {}
     return {k: v for k, v in sorted(settings.items()) if k and v and k not in _UNRECORDED}
-
-
-def _record_rewrites(run_dir: Path, end_unix_s: float) -> None:
-    log = run_dir / "logs" / "redis.log"
-    if not log.exists():
-        return
-    events = TableWriter(run_dir, "events", "conductor")
-    for span in logged_rewrites(log.read_text(errors="replace"), end_unix_s=end_unix_s):
-        events.append((span.unix_s, span.duration_s, "aof_rewrite", span.outcome, span.detail))
-    events.flush()
 
 
 def _versions() -> dict[str, str]:
@@ -278,29 +356,3 @@ def _commit() -> tuple[str, bool]:
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
     except (OSError, subprocess.SubprocessError):
         return "", False
-
-
-@contextmanager
-def _one_interrupt() -> Iterator[None]:
-    """
-    Have SIGTERM end the run as Ctrl-C does, and let neither disturb the sealing that follows.
-
-    Stopping is bounded: each process is killed if it does not end in its time.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    for each in before:
-        signal.signal(each, interrupt)
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

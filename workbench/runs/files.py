@@ -12,8 +12,12 @@ __all__ = ["write_json", "write_whole"]
 def write_whole(path: Path, content: bytes) -> None:
     """Write the file, so that no reader ever finds a part of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:

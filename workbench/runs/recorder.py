@@ -61,5 +61,9 @@ class TableWriter:
             for values, field in zip(zip(*rows, strict=True), self._schema, strict=True)
         ]
         temporary = self._folder / f".{name}"
-        pq.write_table(pa.table(columns, schema=self._schema), temporary, compression="zstd")
-        temporary.replace(self._folder / name)
+        try:
+            pq.write_table(pa.table(columns, schema=self._schema), temporary, compression="zstd")
+            temporary.replace(self._folder / name)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise

@@ -1,5 +1,6 @@
 """Read a run directory: its manifest, and its tables as frames."""
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -10,10 +11,11 @@ import pyarrow.parquet as pq
 
 from workbench.checkout import runs_dir
 from workbench.errors import RunError, nearest
-from workbench.runs.manifest import MANIFEST, Manifest, read_manifest
+from workbench.runs.lock import is_held
+from workbench.runs.manifest import MANIFEST, STATUSES, Manifest, read_manifest
 from workbench.runs.schema import TABLES
 
-__all__ = ["Run", "list_runs", "open_run"]
+__all__ = ["Entry", "Run", "every_run", "find_run", "list_runs", "open_run"]
 
 _LATEST: Final = "latest"
 
@@ -47,6 +49,11 @@ class Run:
         """Length of the measured phase, s; 0 if the run did not come to it."""
         measure = self.manifest.phase("measure")
         return measure.stop_unix_s - measure.start_unix_s if measure else 0.0
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the workbench put load on the server; else it was only sampled."""
+        return bool(self.manifest.experiment.get("scenario"))
 
     @cached_property
     def operations(self) -> pd.DataFrame:
@@ -93,6 +100,25 @@ def open_run(where: str | Path) -> Run:
     Raises:
         RunError: there is none, it is still running, or it cannot be read.
     """
+    path = find_run(where)
+    run = Run(path)
+    if run.manifest.status == "running":
+        if is_held(path):
+            raise RunError(f"{path} is still running, and only a sealed run can be judged: wait")
+        raise RunError(
+            f"{path} was never sealed: its conductor was killed; seal what it left with: "
+            f"workbench seal {path.name}"
+        )
+    return run
+
+
+def find_run(where: str | Path) -> Path:
+    """
+    The directory of a run, sealed or not; ``latest`` is the latest that is sealed.
+
+    Raises:
+        RunError: there is none.
+    """
     path = Path(where)
     if path.name == _LATEST and not path.exists():
         known = list_runs()
@@ -102,29 +128,49 @@ def open_run(where: str | Path) -> Run:
     elif not path.exists() and (runs_dir() / path.name).exists():
         path = runs_dir() / path.name
     if not path.exists():
-        names = [run.name for run in list_runs()]
+        names = [entry.path.name for entry in every_run()]
         hint = nearest(path.name, names) if names else "; make one with: workbench run"
         raise RunError(f"there is no run {str(where)!r}{hint}")
-    run = Run(path)
-    if run.manifest.status == "running":
-        raise RunError(
-            f"{path} is still running, or its conductor was killed, and only a sealed run can be "
-            "judged: wait for it, or run the experiment again"
-        )
-    return run
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    A run in the list of runs.
+
+    Attributes:
+        path: its directory.
+        state: its status; ``unsealed`` if its conductor was killed, ``unreadable`` if its manifest
+            cannot be read.
+        why: more about the state; empty if it is complete.
+        manifest: None if it cannot be read.
+    """
+
+    path: Path
+    state: str
+    why: str
+    manifest: Manifest | None
+
+
+def every_run() -> list[Entry]:
+    """All runs, sealed or not, the latest last."""
+    return [_entry(manifest.parent) for manifest in sorted(runs_dir().glob(f"*/{MANIFEST}"))]
 
 
 def list_runs() -> list[Path]:
     """The directories of all sealed runs, the latest last."""
-    found = []
-    for manifest in sorted(runs_dir().glob(f"*/{MANIFEST}")):
-        try:
-            status = read_manifest(manifest.parent).status
-        except RunError:
-            continue
-        if status != "running":
-            found.append(manifest.parent)
-    return found
+    return [entry.path for entry in every_run() if entry.state in STATUSES.keys() - {"running"}]
+
+
+def _entry(path: Path) -> Entry:
+    try:
+        manifest = read_manifest(path)
+    except RunError as error:
+        return Entry(path, "unreadable", str(error), None)
+    if manifest.status == "running" and not is_held(path):
+        return Entry(path, "unsealed", f"workbench seal {path.name}", manifest)
+    return Entry(path, manifest.status, manifest.why, manifest)
 
 
 def _read_part(path: Path, schema: pa.Schema) -> pa.Table:

@@ -19,6 +19,7 @@ OUTCOMES: Final = {
     "evicted": "the conversation was gone although its time to live had not run out",
     "expired": "the conversation was gone, its time to live had run out",
     "missing": "the conversation was gone, and neither explains it",
+    "lost_update": "the conversation was there without its turn before, which had been acknowledged",
     "duplicate": "the message had been applied before",
     "conflict": "other writers won every race until the deadline",
     "refused": "the server refused the write (OOM, MISCONF, READONLY)",
@@ -133,8 +134,8 @@ _EVENTS: Final = Table(
     (
         Column("unix_s", pa.float64(), "s", "when it began"),
         Column("duration_s", pa.float64(), "s", "how long it lasted; 0 for an instant"),
-        Column("kind", _NAME, "", "phase, aof_rewrite"),
-        Column("label", pa.string(), "", "which one: prefill, warm-up, measure, cool-down; ok, err"),
+        Column("kind", _NAME, "", "phase, aof_rewrite, clock_step"),
+        Column("label", pa.string(), "", "which one: prefill, origin (of the schedule), warm-up, measure, cool-down; ok, err; +3600 s"),
         Column("detail", pa.string(), "", "what else the source said of it"),
     ),
 )

@@ -190,6 +190,11 @@ class UnitOfWork(_Conversation):
             self._channel = (channel_type, identifier)
             self._document = documents.new_document(channel_type, identifier, datetime.now(UTC))
 
+    def follows(self, message_id: str) -> bool:
+        """Whether an earlier message is among those applied to what this one was written on."""
+        on = self.written.document if self.written else self._document
+        return _message_name(message_id) in _messages(on)
+
     def _edit(self, edit: Edit, operation: str) -> None:
         self._document = edit(self._loaded(), datetime.now(UTC))
         self._edits.append(edit)
@@ -210,11 +215,11 @@ class UnitOfWork(_Conversation):
             before = documents.new_document(*self._channel, now)
         for edit in self._edits:
             before = edit(before, now)
-        messages = [self._message, *before["_metadata"].get("messages", [])][:_MESSAGES_MAX]
+        messages = [self._message, *_messages(before)][:_MESSAGES_MAX]
         return {**before, "_metadata": {**before["_metadata"], "messages": messages}}
 
     def _seen(self, document: Document | None) -> bool:
-        return self._message in (document or {}).get("_metadata", {}).get("messages", [])
+        return self._message in _messages(document)
 
 
 class StateManager(_Conversation):
@@ -301,6 +306,12 @@ class StateManager(_Conversation):
     def _keep(self, updated: Updated) -> None:
         self._document = updated.document
         self._read = True
+
+
+def _messages(document: Document | None) -> list[str]:
+    """The messages that the document remembers, the latest first."""
+    messages: list[str] = (document or {}).get("_metadata", {}).get("messages", [])
+    return messages
 
 
 def _message_name(message_id: str) -> str:

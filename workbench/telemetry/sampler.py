@@ -18,6 +18,7 @@ from typing import Any, Final
 from redis import Redis
 from redis.exceptions import RedisError
 
+from workbench.runs.clock import Clock
 from workbench.runs.recorder import TableWriter
 from workbench.runs.schema import TABLES
 from workbench.state import connect, redact
@@ -26,6 +27,7 @@ __all__ = ["Sampler", "main"]
 
 _FLUSH_S: Final = 5.0
 _UNREACHABLE_S: Final = 5.0
+_STEP_S: Final = 0.5
 _COLUMNS: Final = [column.name for column in TABLES["samples"].columns]
 
 
@@ -37,12 +39,18 @@ class Sampler:
         client: of the server to watch.
         run_dir: where to write.
         interval_s: from one sample to the next, s.
+        clock: the run's.
     """
 
-    def __init__(self, client: Redis, run_dir: Path, *, interval_s: float) -> None:
+    def __init__(
+        self, client: Redis, run_dir: Path, *, interval_s: float, clock: Clock | None = None
+    ) -> None:
         self._client = client
         self._interval_s = interval_s
+        self._clock = clock or Clock()
+        self._step_s = self._clock.step_s()
         self._writer = TableWriter(run_dir, "samples", "sampler")
+        self._events = TableWriter(run_dir, "events", "sampler")
 
     def run(self, stop: Any) -> None:
         """
@@ -67,18 +75,31 @@ class Sampler:
                 # A sample that is late does not push back the next; those that were missed are
                 # left out, and the gap shows in unix_s.
                 due_s = max(due_s + self._interval_s, asked_s)
+                self._look_at_wall()
                 if time.monotonic() - flushed_s > _FLUSH_S:
-                    self._writer.flush()
+                    self._flush()
                     flushed_s = time.monotonic()
         finally:
-            self._writer.flush()
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.flush()
+        self._events.flush()
+
+    def _look_at_wall(self) -> None:
+        # Slewing moves the wall clock by less than 1 ms between two samples; a step is more.
+        step_s = self._clock.step_s()
+        if abs(step_s - self._step_s) > _STEP_S:
+            moved = f"{step_s - self._step_s:+.1f} s"
+            self._events.append((self._clock.unix_s(), 0.0, "clock_step", moved, ""))
+        self._step_s = step_s
 
     def _sample(self, *, lag_s: float) -> list[Any]:
         asked_s = time.perf_counter()
         info: dict[str, Any] = self._client.info()
         row = {
             **info,
-            "unix_s": time.time(),
+            "unix_s": self._clock.unix_s(),
             "sample_lag_s": lag_s,
             "sample_us": 1e6 * (time.perf_counter() - asked_s),
             "keys": sum(v["keys"] for k, v in info.items() if k[:2] == "db" and k[2:].isdigit()),
@@ -88,17 +109,26 @@ class Sampler:
 
 def main() -> int:
     """
-    The process: reads ``{"url", "run_dir", "interval_s"}`` from standard input, samples until it
-    closes. Exit code 0, or 4 when the server stopped answering.
+    The process: reads ``{"url", "run_dir", "interval_s", "clock_offset_s"}`` from standard
+    input, samples until it closes. Exit code 0, or 4 when the server stopped answering or the
+    samples could not be written.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the conductor decides when to stop
     orders = json.loads(sys.stdin.readline())
     client = connect(orders["url"], timeout_s=2.0, max_connections=1)
-    sampler = Sampler(client, Path(orders["run_dir"]), interval_s=orders["interval_s"])
+    sampler = Sampler(
+        client,
+        Path(orders["run_dir"]),
+        interval_s=orders["interval_s"],
+        clock=Clock(orders["clock_offset_s"]),
+    )
     try:
         sampler.run(_input_closes)
     except RedisError as error:
         print(f"the server stopped answering: {redact(str(error))}", file=sys.stderr)  # noqa: T201
+        return 4
+    except OSError as error:
+        print(f"the samples cannot be written: {error}", file=sys.stderr)  # noqa: T201
         return 4
     return 0
 

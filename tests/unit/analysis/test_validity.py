@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.frames import generator, operations, samples
+from tests.frames import events, generator, operations, samples
 from workbench.analysis.validity import validity
 
 MEASURED_S = 10.0
@@ -15,9 +15,11 @@ def turns(count=200, **values):
     return [{"elapsed_s": 0.05 * number, **values} for number in range(count)]
 
 
-def judged(ops=None, seconds=SECONDS, polls=POLLS):
+def judged(ops=None, seconds=SECONDS, polls=POLLS, marks=()):
     measured = operations(turns() if ops is None else ops)
-    return validity(measured, generator(seconds), samples(polls), measured_s=MEASURED_S)
+    return validity(
+        measured, generator(seconds), samples(polls), events(marks), measured_s=MEASURED_S
+    )
 
 
 def test_calm_run_is_valid():
@@ -143,3 +145,13 @@ def test_reasons_add_up():
     found = judged(turns(outcome="unsent"), polls=[])
 
     assert len(found.reasons) == 2
+
+
+def test_run_during_which_the_clock_was_moved_is_invalid():
+    """The server counts times to live by the wall clock: a step ends conversations at once."""
+    found = judged(marks=[{"elapsed_s": 3.0, "kind": "clock_step", "label": "+3600.0 s"}])
+
+    assert found.reasons == (
+        "the machine's clock was moved by +3600.0 s: times to live, which the server counts by it, "
+        "do not hold",
+    )

@@ -35,6 +35,11 @@ RESTARTED = {"samples": [{**p, "run_id": str(p["elapsed_s"] > 5)} for p in POLLS
 LATE = {"operations": [{**turn, "lag_us": 50_000.0, "response_us": 51_000.0} for turn in TURNS]}
 
 CASES = {
+    "lost-updates": {
+        "pass": [{}],
+        "fail": [{"operations": [*TURNS, {**TURNS[-1], "outcome": "lost_update"}]}],
+        "unknown": [{"operations": []}, {"operations": [{**TURNS[0], "age_s": None}]}],
+    },
     "live-state-evicted": {
         "pass": [EVICTING],
         "fail": [

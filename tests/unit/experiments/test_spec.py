@@ -76,9 +76,9 @@ def test_unknown_name_is_answered_with_the_nearest(read, text, says):
         ("[load]\nusers = 0", "users is not a whole number from 1 on"),
         ("[load]\nusers = 2.5", "users is not a whole number"),
         ("[load]\nusers = true", "users is not a whole number"),
-        ("[load]\nmeasure = '0s'", "measure_s is 0.0, outside"),
+        ("[load]\nmeasure = '0s'", "measure is 0, outside"),
         ("[load]\nmeasure = 'soon'", "'soon' is not a duration"),
-        ("[load]\nsample_interval = '1ms'", "sample_interval_s is 0.001, outside"),
+        ("[load]\nsample_interval = '1ms'", "sample_interval is 0.001, outside"),
         ("[load]\nthink_median = '45s'", "p95 is not above its median"),
         ("[server]\nmaxmemory = '1mb'", "maxmemory is under 2mb"),
         ("[server]\nmaxmemory = 'much'", "'much' is not a size"),
@@ -134,7 +134,7 @@ def test_overrides_replace_only_what_was_given():
 
 def test_overrides_are_checked_too():
     """The message says that it was the command line."""
-    with pytest.raises(ExperimentError, match="the command line: turns_per_s is -5"):
+    with pytest.raises(ExperimentError, match="the command line: --rate is -5"):
         Experiment(name="trial").with_overrides(turns_per_s=-5)
 
 

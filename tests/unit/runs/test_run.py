@@ -6,7 +6,8 @@ import pytest
 
 from tests.frames import START_UNIX_S, make_run
 from workbench.errors import RunError
-from workbench.runs.run import Run, list_runs, open_run
+from workbench.runs.lock import hold
+from workbench.runs.run import Run, every_run, list_runs, open_run
 from workbench.runs.schema import TABLES
 
 
@@ -51,8 +52,30 @@ def test_running_run_is_refused(runs_folder):
     """Half a run has no verdict."""
     make_run(runs_folder / "half", status="running")
 
-    with pytest.raises(RunError, match="half is still running, or its conductor was killed"):
+    with hold(runs_folder / "half"), pytest.raises(RunError, match="half is still running"):
         open_run("half")
+
+
+def test_run_whose_conductor_was_killed_is_refused_with_the_way_to_seal_it(runs_folder):
+    """Nobody is at work on it any more, so waiting would be in vain."""
+    make_run(runs_folder / "half", status="running")
+
+    with pytest.raises(RunError, match="never sealed.*workbench seal half"):
+        open_run("half")
+
+
+def test_every_run_is_listed_with_its_state(runs_folder):
+    """Sealed, going on, left behind, and unreadable; the latest of the sealed is the latest."""
+    for name, status in (("1", "complete"), ("2", "invalid"), ("3", "running"), ("4", "running")):
+        make_run(runs_folder / name, status=status)
+    (runs_folder / "5").mkdir()
+    (runs_folder / "5" / "manifest.json").write_text("{")
+
+    with hold(runs_folder / "3"):
+        states = [entry.state for entry in every_run()]
+
+    assert states == ["complete", "invalid", "running", "unsealed", "unreadable"]
+    assert open_run("latest").path.name == "2"
 
 
 def test_elapsed_counts_from_the_start_of_the_measured_phase(tmp_path):
