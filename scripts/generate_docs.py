@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import typer
+
 from workbench.cli import EXIT_CODES, app
 from workbench.diagnostics.finding import RULES, Rule
 from workbench.runs.manifest import STATUSES
@@ -24,7 +26,7 @@ def pages() -> dict[str, str]:
 
 def command_line() -> str:
     """The help of every command."""
-    commands = ["", *(c.callback.__name__ for c in app.registered_commands if c.callback)]
+    commands = ["", *command_names()]
     parts = [f"# Command line\n\n{NOTE}"]
     for command in commands:
         name = f"workbench {command}".strip()
@@ -40,6 +42,11 @@ def command_line() -> str:
         "embedded one |\n"
     )
     return "\n".join(parts)
+
+
+def command_names() -> list[str]:
+    """The commands, in the order of the help."""
+    return list(typer.main.get_group(app).commands)
 
 
 def run_directory() -> str:
@@ -105,10 +112,10 @@ def _kind(column: Column) -> str:
 
 
 def _help(command: str) -> str:
-    words = [sys.executable, "-m", "workbench.cli", *command.split(), "--help"]
+    words = [Path(sys.executable).with_name("workbench"), *command.split(), "--help"]
     environment = {"PATH": "", "COLUMNS": "88", "TERM": "dumb"}
     reply = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
-    return reply.stdout.replace("python -m workbench.cli", "workbench")
+    return reply.stdout
 
 
 if __name__ == "__main__":

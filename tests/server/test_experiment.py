@@ -22,7 +22,7 @@ def workbench(folder, *words, **environment):
     (folder / "tmp").mkdir(exist_ok=True)
     inherited = {k: v for k, v in os.environ.items() if k != "REDIS_STATE_URL"}
     return subprocess.Popen(
-        [sys.executable, "-m", "workbench.cli", *map(str, words)],
+        [Path(sys.executable).with_name("workbench"), *map(str, words)],
         cwd=ROOT,
         env={
             **inherited,
@@ -225,7 +225,7 @@ def test_canary_secret_reaches_no_output(tmp_path, start_server):
     escaped = CANARY.replace("/", "%2F").replace("@", "%40")
     url = server.url.replace("redis://", f"redis://:{escaped}@")
 
-    process = workbench(tmp_path, *short("--duration", "2s", "--url", url))
+    process = workbench(tmp_path, "run", "--rate", 60, "--duration", "2s", "--url", url)
     while process.poll() is None and len(children(process.pid)) < 2:
         pass
     told = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout

@@ -27,9 +27,16 @@ _DURATIONS: Final = (
 )
 _NUMBERS: Final = ("turns_per_s", "users")
 _TEXTS: Final = ("name", "question", "scenario", "seed")
+_IN_FILES: Final = {f"{name}_s": name for name in _DURATIONS}
+_OPTIONS: Final = {
+    "turns_per_s": "--rate",
+    "users": "--users",
+    "measure_s": "--duration",
+    "seed": "--seed",
+}
 _KEYS: Final = {
     "": {*_TEXTS, "server", "load", "mix"},
-    "server": {"profile", "maxmemory"},
+    "server": {"profile", "maxmemory", "task_memory"},
     "load": {*_NUMBERS, *_DURATIONS},
 }
 
@@ -46,6 +53,7 @@ class Experiment:
         seed: the same seed, the same conversations at the same times.
         server_profile: a name of ``server.profiles``.
         maxmemory_bytes: the cap; the profile's if None.
+        task_memory_mib: memory of the ECS task, MiB, of which production's cap is a share.
         turns_per_s: turns that come due a second.
         users: slots: most turns at work at once.
         warm_up_s, measure_s: length of the phases, s.
@@ -61,6 +69,7 @@ class Experiment:
     seed: int = 1
     server_profile: str = "demo"
     maxmemory_bytes: int | None = None
+    task_memory_mib: int | None = None
     turns_per_s: float = 600.0
     users: int = 50
     warm_up_s: float = 2.0
@@ -73,13 +82,13 @@ class Experiment:
 
     def profile(self) -> ServerProfile:
         """The server's settings: the profile's, with the experiment's cap."""
-        chosen = profile(self.server_profile)
+        chosen = profile(self.server_profile, task_memory_mib=self.task_memory_mib)
         return chosen if self.maxmemory_bytes is None else chosen.capped(self.maxmemory_bytes)
 
     def with_overrides(self, **changes: Any) -> "Experiment":
         """The same experiment, with those changes that are not None; checked again."""
         changed = replace(self, **{k: v for k, v in changes.items() if v is not None})
-        _check(changed, "the command line")
+        _check(changed, "the command line", _OPTIONS)
         return changed
 
 
@@ -125,8 +134,10 @@ def _from_toml(content: dict[str, Any], path: Path) -> Experiment:
             values[f"{key}_s"] = _quantity(parse_duration, key, load, path)
     if "maxmemory" in server:
         values["maxmemory_bytes"] = _quantity(parse_bytes, "maxmemory", server, path)
+    if "task_memory" in server:
+        values["task_memory_mib"] = _quantity(parse_bytes, "task_memory", server, path) // MIB
     experiment = Experiment(**values)
-    _check(experiment, path)
+    _check(experiment, path, _IN_FILES)
     return experiment
 
 
@@ -157,7 +168,8 @@ def _refuse_unknown(table: Mapping[str, Any], name: str, path: Path) -> None:
             raise ExperimentError(f"{path}: unknown key {key!r}{place}{nearest(key, _KEYS[name])}")
 
 
-def _check(experiment: Experiment, where: object) -> None:
+def _check(experiment: Experiment, where: object, spelled: Mapping[str, str]) -> None:
+    """Check every value; messages name it as the person spells it."""
     for name in ("name", "question", "scenario", "server_profile"):
         if not isinstance(getattr(experiment, name), str):
             raise ExperimentError(f"{where}: {name} is not a text")
@@ -169,7 +181,9 @@ def _check(experiment: Experiment, where: object) -> None:
     for name, first in (("seed", 0), ("users", 1)):
         number = getattr(experiment, name)
         if isinstance(number, bool) or not isinstance(number, int) or number < first:
-            raise ExperimentError(f"{where}: {name} is not a whole number from {first} on")
+            raise ExperimentError(
+                f"{where}: {spelled.get(name, name)} is not a whole number from {first} on"
+            )
     for name, least, most in (
         ("turns_per_s", 1, 100_000),
         ("users", 1, 10_000),
@@ -180,17 +194,17 @@ def _check(experiment: Experiment, where: object) -> None:
         ("ttl_s", 1, 31_536_000),
         ("sample_interval_s", 0.05, 60),
     ):
-        value = getattr(experiment, name)
+        value, told = getattr(experiment, name), spelled.get(name, name)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ExperimentError(f"{where}: {name} is not a number: {value!r}")
+            raise ExperimentError(f"{where}: {told} is not a number: {value!r}")
         if not least <= value <= most:
-            raise ExperimentError(f"{where}: {name} is {value}, outside {least:g} to {most:g}")
+            raise ExperimentError(f"{where}: {told} is {value:g}, outside {least:g} to {most:g}")
     if experiment.think_p95_s <= experiment.think_median_s:
         raise ExperimentError(f"{where}: the think time's p95 is not above its median")
     if experiment.maxmemory_bytes is not None and experiment.maxmemory_bytes < 2 * MIB:
         raise ExperimentError(f"{where}: maxmemory is under 2mb: an empty server takes about 1mb")
     try:
-        profile(experiment.server_profile)
+        profile(experiment.server_profile, task_memory_mib=experiment.task_memory_mib)
     except UsageError as error:
         raise ExperimentError(f"{where}: {error}") from None
     _check_scenario(experiment.scenario, where)

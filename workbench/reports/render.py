@@ -3,7 +3,7 @@
 import contextlib
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from workbench.runs.manifest import STATUSES
 from workbench.runs.run import Run
 from workbench.state.redaction import redact
 
-__all__ = ["DEFAULT_NOTEBOOK", "render"]
+__all__ = ["DEFAULT_NOTEBOOK", "read_parameters", "render"]
 
 DEFAULT_NOTEBOOK: Final = "10-eviction"
 
@@ -31,6 +31,12 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "int": (int,),
     "float": (int, float),
     "bool": (bool,),
+}
+
+_READ: Final[Mapping[str, Callable[[str], Any]]] = {
+    "int": int,
+    "float": float,
+    "bool": lambda text: {"true": True, "false": False}[text.lower()],
 }
 
 
@@ -70,6 +76,28 @@ def render(
     temporary.write_text(_page(run, findings or evaluate(run), executed))
     temporary.replace(page)
     return page
+
+
+def read_parameters(notebook: str, words: Iterable[str]) -> dict[str, Any]:
+    """
+    Parameters of a notebook from texts such as ``"window_s=2"``, each as the type it declares.
+
+    Raises:
+        ParameterError: no such notebook, no such parameter, or not of its type.
+    """
+    source = _source(notebook)
+    known = papermill.inspect_notebook(str(source))
+    values: dict[str, Any] = {}
+    for word in words:
+        name, given, text = word.partition("=")
+        if not given:
+            raise ParameterError(f"{word!r} is not a parameter; write it as name=value")
+        kind = str(known[name]["inferred_type_name"]) if name in known else "str"
+        try:
+            values[name] = _READ.get(kind, str)(text)
+        except (ValueError, KeyError):
+            raise ParameterError(f"{source.name}: {name} must be a {kind}, not {text!r}") from None
+    return values
 
 
 def _source(notebook: str) -> Path:

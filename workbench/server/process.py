@@ -15,7 +15,7 @@ from typing import Final, Self
 from redis import Redis
 from redis.exceptions import RedisError
 
-from workbench.errors import ServerNotReadyError
+from workbench.errors import ServerError, ServerNotReadyError
 from workbench.server.binary import ServerBinary, find_binary
 from workbench.server.profiles import DEFAULTS_OF_7_0, ServerProfile
 from workbench.state import connect
@@ -24,6 +24,7 @@ __all__ = ["PrivateServer", "die_with_parent", "free_port", "tail"]
 
 _PR_SET_PDEATHSIG: Final = 1
 _READY_S: Final = 10.0
+_STAMP: Final = "engine"
 
 
 def die_with_parent() -> Callable[[], None] | None:
@@ -113,10 +114,12 @@ class PrivateServer:
         Start it and wait until it answers.
 
         Raises:
+            ServerError: the folder holds data of another engine, or of nobody knows which.
             ServerNotReadyError: it ended, or did not answer in 10 s; the message has its log's end.
         """
         for folder in (self.folder, self.log.parent):
             folder.mkdir(parents=True, exist_ok=True)
+        self._stamp()
         # Another process may take the port between the look and the start: then look again.
         for _ in range(5):
             port = free_port()
@@ -128,7 +131,7 @@ class PrivateServer:
                 self._process = subprocess.Popen(
                     [self.binary.path, "redis.conf"],
                     cwd=self.folder,
-                    env={**os.environ, "TZ": "UTC"},
+                    env=self._environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -177,6 +180,33 @@ class PrivateServer:
                 time.sleep(0.02)
         return False
 
+    def _stamp(self) -> None:
+        # Redis 7.0 dies on Valkey's files (their base begins with VALKEY080), and a server of an
+        # older version on a newer one's.
+        stamp = self.folder / _STAMP
+        ours = f"{self.binary.engine} {self.binary.version}"
+        if stamp.exists():
+            theirs = stamp.read_text().strip()
+            engine, _, version = theirs.partition(" ")
+            if engine != self.binary.engine or _newer(version, self.binary.version):
+                raise ServerError(
+                    f"{self.folder} holds the data of {theirs}, which {ours} cannot read; name "
+                    "another folder, or start the engine that wrote it"
+                )
+        elif any((self.folder / data).exists() for data in ("appendonlydir", "dump.rdb")):
+            raise ServerError(
+                f"{self.folder} holds the data of a server that the workbench did not start; name "
+                "an empty folder"
+            )
+        stamp.write_text(f"{ours}\n")
+
+    def _environment(self) -> dict[str, str]:
+        environment = {**os.environ, "TZ": "UTC"}
+        if self.binary.preload:
+            others = environment.get("LD_PRELOAD", "")
+            environment["LD_PRELOAD"] = f"{self.binary.preload} {others}".strip()
+        return environment
+
     def _configuration(self, port: int) -> str:
         directives = {
             "bind": "127.0.0.1",
@@ -189,6 +219,14 @@ class PrivateServer:
         if self.binary.engine == "valkey":
             directives |= DEFAULTS_OF_7_0
         return "".join(f"{name} {value}\n" for name, value in directives.items())
+
+
+def _newer(version: str, than: str) -> bool:
+    return _release(version) > _release(than)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
 
 
 def free_port() -> int:

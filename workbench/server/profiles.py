@@ -10,6 +10,9 @@ from workbench.units import MIB
 
 __all__ = ["DEFAULTS_OF_7_0", "ServerProfile", "profile"]
 
+TASK_MEMORY_MIB: Final = 2048
+TASK_MEMORY_MIB_MIN: Final = 128
+
 DEFAULTS_OF_7_0: Final[Mapping[str, str]] = {
     "lazyfree-lazy-eviction": "no",
     "lazyfree-lazy-expire": "no",
@@ -69,22 +72,22 @@ class ServerProfile:
         )
 
 
-def profile(name: str, *, task_memory_mib: int = 2048) -> ServerProfile:
+def profile(name: str, *, task_memory_mib: int | None = None) -> ServerProfile:
     """
     A profile by name.
 
     Args:
         name: ``development`` (the documented compose file), ``production`` (the documented ECS
             task: 95 % of 35 % of its memory), ``demo`` (development, capped at 20 MiB).
-        task_memory_mib: memory of the ECS task, MiB; for ``production``.
+        task_memory_mib: memory of the ECS task, MiB; 2048 if None. For ``production`` alone.
 
     Raises:
-        UsageError: no such profile.
+        UsageError: no such profile, or one that has no task.
     """
     development = ServerProfile("development", maxmemory_bytes=512 * MIB)
     production = ServerProfile(
         "production",
-        maxmemory_bytes=floor(task_memory_mib * 0.35 * 0.95) * MIB,
+        maxmemory_bytes=floor((task_memory_mib or TASK_MEMORY_MIB) * 0.35 * 0.95) * MIB,
         stop_writes_on_bgsave_error=False,
     )
     known = {
@@ -94,6 +97,16 @@ def profile(name: str, *, task_memory_mib: int = 2048) -> ServerProfile:
     }
     if name not in known:
         raise UsageError(f"there is no server profile {name!r}{nearest(name, known)}")
+    if task_memory_mib is not None and name != "production":
+        raise UsageError(
+            f"the profile {name} has no task whose memory could be given; the cap is maxmemory, or "
+            "choose the profile production"
+        )
+    if task_memory_mib is not None and task_memory_mib < TASK_MEMORY_MIB_MIN:
+        raise UsageError(
+            f"a task memory of {task_memory_mib} MiB is under {TASK_MEMORY_MIB_MIN}mb; write it "
+            "with its unit, such as 2gb"
+        )
     return known[name]
 
 

@@ -1,0 +1,160 @@
+"""The application, its exit codes, and what its commands have in common."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from workbench import __version__
+from workbench.errors import RunError, UsageError, WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.diagnostics.finding import Findings
+    from workbench.runs.run import Run
+
+__all__ = [
+    "EXIT_CODES",
+    "AsJson",
+    "ExitZero",
+    "Out",
+    "RunName",
+    "app",
+    "exit_code",
+    "main",
+    "near",
+    "progress",
+    "tell",
+    "tell_findings",
+]
+
+EXIT_CODES: Final = {
+    0: "every rule passed, or `--exit-zero` was given and all was carried out",
+    1: "a rule of severity critical or warning failed, or updates were lost",
+    2: "the request is wrong, or its target was refused; nothing was started",
+    3: "the run is invalid, or there is too little to tell",
+    4: "no server can be had, the run failed, or the disk took no more",
+    130: "interrupted",
+}
+"""What each exit code means, for every command."""
+
+app = typer.Typer(
+    name="workbench",
+    help="Find out by experiment what a memory-capped Redis does to the conversations in it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # drawing the help with rich would cost another 0.3 s
+)
+
+RunName = Annotated[str, typer.Argument(help="A run: its directory, its name, or 'latest'.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+ExitZero = Annotated[
+    bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict, if all was carried out.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Where to make the run directory; default: WORKBENCH_RUNS, else runs/."),
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"workbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _workbench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """
+    Find out by experiment what a memory-capped Redis does to the conversations in it.
+
+    \b
+    Begin with:
+      workbench run        a private server, load on it, a verdict and a report
+      workbench serve      a private server to explore
+    """
+
+
+def main() -> None:
+    """The entry point: a foreseen failure is a message on stderr and an exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # `workbench list | head`
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:  # a folder that may not be written to, a full disk
+        typer.echo(f"workbench: {error}", err=True)
+        sys.exit(4)
+    except WorkbenchError as error:
+        from workbench.state.redaction import redact
+
+        typer.echo(redact(f"workbench: {error}"), err=True)
+        sys.exit(2 if isinstance(error, UsageError | RunError) else 4)
+
+
+def exit_code(run: "Run", findings: "Findings") -> int:
+    """The exit code for a run and what was found in it."""
+    status = run.manifest.status
+    if status == "interrupted":
+        return 130
+    if status == "failed":
+        return 4
+    lost = any(found.rule == "lost-updates" and found.verdict == "fail" for found in findings)
+    if status == "invalid" and not lost:
+        return 3
+    return {"fail": 1, "unknown": 3}.get(findings.verdict, 0)
+
+
+def tell_findings(run: "Run", findings: "Findings") -> None:
+    """Print how the run ended and what was found, for people."""
+    from workbench.diagnostics.finding import sentence
+
+    manifest = run.manifest
+    typer.echo(f"{manifest.status}: {manifest.why}" if manifest.why else manifest.status)
+    width = max(len(found.verdict) for found in findings)
+    for found in findings:
+        typer.echo(f"{found.verdict.upper():{width}}  {found.rule}: {sentence(found.says)}")
+        if found.advice and found.verdict != "pass":
+            typer.echo(f"{'':{width}}  → {sentence(found.advice)}")
+
+
+def verdict(run: "Run", findings: "Findings") -> dict[str, Any]:
+    """What a program is told of a run: how it ended, what was found, the exit code for that."""
+    return {
+        "run": str(run.path.resolve()),
+        "status": run.manifest.status,
+        "why": run.manifest.why,
+        "verdict": findings.verdict,
+        "exit_code": exit_code(run, findings),
+        "findings": list(findings),
+    }
+
+
+def tell(value: Mapping[str, Any] | list[Any]) -> None:
+    """Print a value as JSON, for programs."""
+    import msgspec
+
+    typer.echo(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False))
+
+
+def near(path: Path) -> Path:
+    """The path as seen from here, if it lies below; else whole."""
+    whole = path.resolve()
+    here = Path.cwd()
+    return whole.relative_to(here) if whole.is_relative_to(here) else whole
+
+
+def progress(text: str) -> None:
+    """Say how far it is, to a person who watches."""
+    if sys.stderr.isatty():
+        typer.echo(text, err=True)

@@ -1,0 +1,121 @@
+"""``workbench seal``, ``check`` and ``report``: what is done with a run that was recorded."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.cli.app import (
+    AsJson,
+    ExitZero,
+    RunName,
+    app,
+    exit_code,
+    near,
+    tell,
+    tell_findings,
+    verdict,
+)
+
+__all__ = ["check", "report", "seal"]
+
+
+@app.command()
+def seal(
+    run: Annotated[str, typer.Argument(help="A run that was never sealed: directory or name.")],
+    as_json: AsJson = False,
+) -> None:
+    """
+    Seal a run whose conductor was killed, as failed; then it can be judged and reported.
+
+    What is half-written is removed, and what is whole is kept.
+
+    \b
+    Examples:
+      workbench seal 2026-11-23T080000Z-demo-1f2e
+    """
+    from workbench.experiments.sealing import seal_abandoned
+    from workbench.runs.run import find_run
+
+    run_dir = find_run(run)
+    manifest = seal_abandoned(run_dir)
+    if as_json:
+        told = {"run": str(run_dir.resolve()), "status": manifest.status, "why": manifest.why}
+        tell({**told, "rows": manifest.rows})
+        return
+    typer.echo(f"{manifest.status}: {manifest.why}")
+    typer.echo(", ".join(f"{rows:,} {name}" for name, rows in manifest.rows.items()))
+    typer.echo(near(run_dir))
+
+
+@app.command()
+def check(run: RunName = "latest", exit_zero: ExitZero = False, as_json: AsJson = False) -> None:
+    """
+    Judge a sealed run; needs no server.
+
+    \b
+    Examples:
+      workbench check
+      workbench check 2026-11-23T080000Z-demo-1f2e --json
+    """
+    from workbench.diagnostics.finding import evaluate, write_findings
+    from workbench.runs.run import open_run
+
+    opened = open_run(run)
+    _name_skipped(run, opened.path)
+    findings = evaluate(opened)
+    written = write_findings(opened, findings)
+    if as_json:
+        tell(verdict(opened, findings))
+    else:
+        tell_findings(opened, findings)
+        typer.echo(near(written))
+    if not exit_zero:
+        raise typer.Exit(exit_code(opened, findings))
+
+
+@app.command()
+def report(
+    run: RunName = "latest",
+    notebook: Annotated[
+        str, typer.Option(help="A notebook of notebooks/, without its ending.")
+    ] = "10-eviction",
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter", "-p", metavar="NAME=VALUE", help="Of the notebook; one a time."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Write a report on a sealed run; needs no server.
+
+    Executes a notebook on the run, and puts it on one page that holds all that it shows.
+
+    \b
+    Examples:
+      workbench report
+      workbench report latest --notebook 20-latency
+    """
+    from workbench.reports.render import read_parameters, render
+    from workbench.runs.run import open_run
+
+    opened = open_run(run)
+    _name_skipped(run, opened.path)
+    page = render(opened, notebook, parameters=read_parameters(notebook, parameter or []))
+    if as_json:
+        tell({"run": str(opened.path.resolve()), "report": str(page.resolve())})
+    else:
+        typer.echo(near(page))
+
+
+def _name_skipped(asked: str, taken: Path) -> None:
+    """Say which newer runs were not taken for the latest, since they are not sealed."""
+    from workbench.runs.run import every_run
+
+    if Path(asked).name != "latest":
+        return
+    for entry in every_run():
+        if entry.path.name > taken.name:
+            typer.echo(f"{entry.path.name} is newer, and {entry.state}: {entry.why}", err=True)

@@ -1,0 +1,217 @@
+"""``workbench run`` and ``config``: an experiment, carried out or only spelled out."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli.app import (
+    AsJson,
+    ExitZero,
+    Out,
+    app,
+    exit_code,
+    near,
+    progress,
+    tell,
+    tell_findings,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    from workbench.experiments.spec import Experiment
+
+__all__ = ["config", "run"]
+
+_Experiment = Annotated[
+    str, typer.Argument(help="An experiment: a TOML file, or a name in loadtests/experiments.")
+]
+_Duration = Annotated[str | None, typer.Option(help="Length of the measured phase, such as 90s.")]
+_Rate = Annotated[float | None, typer.Option(help="Turns due a second.")]
+_Users = Annotated[int | None, typer.Option(help="Most turns at work at once.")]
+_Maxmemory = Annotated[str | None, typer.Option(help="The cap, such as 64mb.")]
+_Profile = Annotated[
+    str | None, typer.Option(help="Settings of the server: development, production or demo.")
+]
+_TaskMemory = Annotated[
+    str | None,
+    typer.Option(help="Memory of the ECS task, such as 2gb: production's cap is a share of it."),
+]
+_Engine = Annotated[str | None, typer.Option(help="Which server to start: redis or valkey.")]
+_Seed = Annotated[int | None, typer.Option(help="Same seed, same conversations.")]
+
+
+@app.command()
+def run(
+    experiment: _Experiment = "demo",
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="REDIS_STATE_URL",
+            help="Load this server, not a private one; it must be on this machine, and empty.",
+        ),
+    ] = None,
+    i_own: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Answer for the server of --url: then it may be another host's.",
+        ),
+    ] = "",
+    duration: _Duration = None,
+    rate: _Rate = None,
+    users: _Users = None,
+    maxmemory: _Maxmemory = None,
+    profile: _Profile = None,
+    task_memory: _TaskMemory = None,
+    engine: _Engine = None,
+    seed: _Seed = None,
+    out: Out = None,
+    report: Annotated[bool, typer.Option(help="Write the report as well.")] = True,
+    exit_zero: ExitZero = False,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Run an experiment, judge it, and write its report.
+
+    Prints what it found, then the path of the run, then that of the report. Ctrl-C ends it early:
+    what was recorded until then is sealed, judged and reported.
+
+    \b
+    Examples:
+      workbench run
+      workbench run demo --duration 60s --maxmemory 64mb
+      workbench run demo --profile production --task-memory 2gb
+      workbench run demo --url redis://redis-state:6379 --i-own redis-state:6379
+    """
+    from workbench.checkout import runs_dir
+    from workbench.diagnostics.finding import evaluate, write_findings
+    from workbench.errors import UsageError
+    from workbench.experiments.runner import carry_out
+    from workbench.runs.run import Run
+
+    chosen = _chosen(experiment, duration, rate, users, maxmemory, profile, task_memory, seed)
+    server = {
+        "--maxmemory": maxmemory,
+        "--profile": profile,
+        "--task-memory": task_memory,
+        "--engine": engine,
+    }
+    given = [option for option, value in server.items() if value]
+    if url and given:
+        raise UsageError(
+            f"{given[0]} is for a private server, and --url (or REDIS_STATE_URL) names one whose "
+            "settings stay as they are; leave one of them out"
+        )
+    if i_own and not url:
+        raise UsageError("--i-own answers for the server of --url, and none is given")
+    run_dir = carry_out(
+        chosen,
+        out or runs_dir(),
+        url=url,
+        i_own=i_own,
+        engine=engine,
+        say=(lambda _: None) if as_json else typer.echo,
+        progress=progress,
+    )
+    finished = Run(run_dir)
+    findings = evaluate(finished)
+    write_findings(finished, findings)
+    told = verdict(finished, findings)
+    if not as_json:
+        tell_findings(finished, findings)
+        typer.echo(near(run_dir))
+    if report:
+        from workbench.reports.render import render
+
+        progress("writing the report")
+        try:
+            page = render(finished, findings=findings)
+        except KeyboardInterrupt:
+            typer.echo(
+                f"the report was not written; write it with: workbench report {run_dir.name}"
+            )
+            raise
+        told["report"] = str(page.resolve())
+        if not as_json:
+            typer.echo(near(page))
+    if as_json:
+        tell(told)
+    if not exit_zero or finished.manifest.status == "interrupted":
+        raise typer.Exit(exit_code(finished, findings))
+
+
+@app.command()
+def config(
+    experiment: _Experiment = "demo",
+    duration: _Duration = None,
+    rate: _Rate = None,
+    users: _Users = None,
+    maxmemory: _Maxmemory = None,
+    profile: _Profile = None,
+    task_memory: _TaskMemory = None,
+    engine: _Engine = None,
+    seed: _Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Show what a run would be, with every default filled in; starts nothing.
+
+    The experiment, the server program that would be started, and its redis.conf.
+
+    \b
+    Examples:
+      workbench config
+      workbench config demo --profile production --task-memory 2gb --json
+    """
+    from dataclasses import asdict
+
+    from workbench.checkout import experiments_dir, runs_dir
+    from workbench.server.binary import find_binary
+
+    chosen = _chosen(experiment, duration, rate, users, maxmemory, profile, task_memory, seed)
+    binary = find_binary(engine)
+    directives = chosen.profile().directives()
+    if as_json:
+        tell(
+            {
+                "experiment": asdict(chosen),
+                "server": asdict(binary) | {"path": str(binary.path)},
+                "redis.conf": directives,
+                "runs": str(runs_dir()),
+                "experiments": sorted(path.stem for path in experiments_dir().glob("*.toml")),
+            }
+        )
+        return
+    for name, value in asdict(chosen).items():
+        typer.echo(f"{name} = {value}")
+    typer.echo(f"\n{binary.label}, {binary.found}: {binary.path}")
+    for difference in binary.differences():
+        typer.echo(f"  differs from redis:7.0: {difference}")
+    typer.echo("\nredis.conf")
+    for name, value in directives.items():
+        typer.echo(f"  {name} {value}")
+    typer.echo(f"\nruns are kept in {runs_dir()}")
+
+
+def _chosen(
+    experiment: str,
+    duration: str | None,
+    rate: float | None,
+    users: int | None,
+    maxmemory: str | None,
+    profile: str | None,
+    task_memory: str | None,
+    seed: int | None,
+) -> "Experiment":
+    from workbench.experiments.spec import read_experiment
+    from workbench.units import MIB, parse_bytes, parse_duration
+
+    return read_experiment(experiment).with_overrides(
+        measure_s=parse_duration(duration) if duration else None,
+        maxmemory_bytes=parse_bytes(maxmemory) if maxmemory else None,
+        task_memory_mib=parse_bytes(task_memory) // MIB if task_memory else None,
+        server_profile=profile,
+        turns_per_s=rate,
+        users=users,
+        seed=seed,
+    )

@@ -1,0 +1,74 @@
+"""serving: a private server that lasts as long as somebody explores it."""
+
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from workbench.checkout import runs_dir
+from workbench.errors import ServerNotReadyError
+from workbench.experiments.interrupts import one_interrupt
+from workbench.runs.lock import hold, is_held
+from workbench.server.binary import find_binary
+from workbench.server.process import PrivateServer, tail
+from workbench.server.profiles import ServerProfile
+
+__all__ = ["serving", "until_stopped"]
+
+_FOLDER: Final = ".serve"
+_POLL_S: Final = 0.2
+
+
+@contextmanager
+def serving(
+    profile: ServerProfile, data: Path | None, *, engine: str | None = None
+) -> Iterator[PrivateServer]:
+    """
+    A private server; Ctrl-C and SIGTERM end the block, and the server with it.
+
+    Args:
+        profile: its settings.
+        data: the folder for its data, which is kept; None for one that goes with it.
+        engine: which one to start; whatever is found if None.
+
+    Raises:
+        ServerError: no server can be had, or the folder holds another engine's data.
+        RunError: another server is at work in the folder.
+    """
+    binary = find_binary(engine)
+    folder = data or _passing_folder()
+    with one_interrupt():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with hold(folder), PrivateServer(profile, folder, binary=binary) as server:
+                yield server
+        except KeyboardInterrupt:
+            pass  # the way to stop it
+        finally:
+            if data is None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def until_stopped(server: PrivateServer) -> None:
+    """
+    Wait for Ctrl-C or SIGTERM.
+
+    Raises:
+        ServerNotReadyError: the server ended before.
+    """
+    while server.running:
+        time.sleep(_POLL_S)
+    raise ServerNotReadyError(f"the server ended; its log ends:\n{tail(server.log)}")
+
+
+def _passing_folder() -> Path:
+    """A new folder for one session; those of sessions that were killed are removed."""
+    # Not in the machine's temporary folder: what a kill leaves there nobody would clear away.
+    parent = runs_dir() / _FOLDER
+    for left in parent.glob("*"):
+        if not is_held(left):
+            shutil.rmtree(left, ignore_errors=True)
+    return parent / secrets.token_hex(4)
