@@ -7,6 +7,7 @@ What a test needs of the machine, by name; a pytest plugin that conftest takes i
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -25,10 +26,19 @@ def _cgroup() -> bool:
     return any((tree / "cgroup.procs").exists() and os.access(tree, os.W_OK) for tree in trees)
 
 
+def _network_namespace() -> bool:
+    if not (shutil.which("unshare") and shutil.which("ip")):
+        return False
+    made = ["unshare", "--net", "--map-root-user", "true"]
+    return subprocess.run(made, capture_output=True, check=False).returncode == 0
+
+
 KNOWN: dict[str, Callable[[], object]] = {
     "cgroup": _cgroup,
     "chromium": lambda: any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
     "docker": lambda: shutil.which("docker"),
+    "mount": lambda: shutil.which("mount"),
+    "network-namespace": _network_namespace,
     "embedded-server": binary.embedded_path,
     "procfs": lambda: Path("/proc/self/cwd").exists(),
     "redis-on-path": lambda: shutil.which("redis-server"),

@@ -62,10 +62,29 @@ def tiny_run(runs_folder: Path) -> Run:
     return Run(shutil.copytree(GOLDEN, runs_folder / "tiny"))
 
 
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("redis-server", marks=pytest.mark.capability("redis-on-path")),
+        pytest.param("embedded", marks=pytest.mark.capability("embedded-server")),
+    ],
+)
+def server_binary(request: pytest.FixtureRequest) -> binaries.ServerBinary:
+    """Every test on a server runs twice: on the one on PATH, and on the embedded one."""
+    embedded = request.param == "embedded"
+    program = binaries.embedded_path() if embedded else shutil.which(request.param)
+    found = binaries.inspect_binary(Path(program or ""), "embedded" if embedded else "path")
+    assert found is not None, f"{program} is no usable server"
+    return found
+
+
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
+def redis_server(
+    server_binary: binaries.ServerBinary, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateServer]:
     """The server that most tests share; ``client`` empties it."""
-    with PrivateServer(profile("demo"), tmp_path_factory.mktemp("redis")) as server:
+    folder = tmp_path_factory.mktemp("redis")
+    with PrivateServer(profile("demo"), folder, binary=server_binary) as server:
         yield server
 
 
@@ -77,7 +96,9 @@ def client(redis_server: PrivateServer) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+def start_server(
+    server_binary: binaries.ServerBinary, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartServer]:
     """
     Start a server of one's own: ``start_server(maxmemory_policy="noeviction")``.
 
@@ -87,7 +108,6 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
 
         def start(
             *,
-            binary: binaries.ServerBinary | None = None,
             directives: dict[str, str] | None = None,
             **changes: object,
         ) -> PrivateServer:
@@ -97,7 +117,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
                 chosen = ProfileWithDirectives(**values)
                 object.__setattr__(chosen, "more", directives)
             folder = tmp_path_factory.mktemp("server")
-            return servers.enter_context(PrivateServer(chosen, folder, binary=binary))
+            return servers.enter_context(PrivateServer(chosen, folder, binary=server_binary))
 
         yield start
 
@@ -108,36 +128,6 @@ def cluster_node(start_server: StartServer) -> PrivateServer:
     # By default the bus takes the port 10,000 above the server's, which may be past the last one.
     bus = {"cluster-enabled": "yes", "cluster-port": str(processes.free_port())}
     return start_server(directives=bus)
-
-
-@pytest.fixture(
-    scope="session",
-    params=[
-        pytest.param("redis-server", marks=pytest.mark.capability("redis-on-path")),
-        pytest.param("embedded", marks=pytest.mark.capability("embedded-server")),
-    ],
-)
-def either_engine(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PrivateServer]:
-    """The test runs twice: on a server of the ``redis-server`` on PATH, and of the embedded one."""
-    program = (
-        binaries.embedded_path()
-        if request.param == "embedded"
-        else Path(shutil.which(request.param) or "")
-    )
-    found = binaries.inspect_binary(program, request.param)
-    assert found is not None, f"{program} is no usable server"
-    folder = tmp_path_factory.mktemp(request.param)
-    with PrivateServer(profile("demo"), folder, binary=found) as server:
-        yield server
-
-
-@pytest.fixture
-def either_client(either_engine: PrivateServer) -> Iterator[Redis]:
-    """A client of the server that the test runs on this time, which is empty."""
-    with _emptied(either_engine) as connected:
-        yield connected
 
 
 def _emptied(server: PrivateServer) -> Redis:

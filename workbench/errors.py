@@ -98,4 +98,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     names = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.6)
+    close = close or [known for known in names if name and known.startswith(name)]
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"

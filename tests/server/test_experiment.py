@@ -10,30 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import children, ended, only_run, under_load, workbench
 from tests.waiting import wait_until
+from workbench.runs.manifest import read_manifest
 from workbench.runs.run import Run
 
-ROOT = Path(__file__).resolve().parents[2]
 CANARY = "CANARY-7f3a/sw0rd@end"
-
-
-def workbench(folder, *words, **environment):
-    """Start a command of the workbench, with its runs and temporary files in the folder."""
-    (folder / "tmp").mkdir(exist_ok=True)
-    inherited = {k: v for k, v in os.environ.items() if k != "REDIS_STATE_URL"}
-    return subprocess.Popen(
-        [Path(sys.executable).with_name("workbench"), *map(str, words)],
-        cwd=ROOT,
-        env={
-            **inherited,
-            "WORKBENCH_RUNS": str(folder / "runs"),
-            "TMPDIR": str(folder / "tmp"),
-            **environment,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def short(*words):
@@ -41,52 +23,17 @@ def short(*words):
     return ["run", "demo", "--rate", 60, "--maxmemory", "4mb", *words]
 
 
-def only_run(folder):
-    found = list((folder / "runs").iterdir())
-    assert len(found) == 1, found
-    return found[0]
-
-
-def children(pid):
-    """The processes that a process started, by what they are."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (path / "stat").read_text().rpartition(")")[2].split()
-            words = (path / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if int(stat[1]) == pid and stat[0] != "Z":
-            line = " ".join(words)
-            for name, sign in (("server", "-server"), ("sampler", ".sampler"), ("load", "locust")):
-                if sign in line:
-                    found[name] = int(path.name)
-    return found
-
-
-def ended(pid):
-    """Whether the process is gone, or only waits to be counted by its parent."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-    return state == "Z"
-
-
-def under_load(process, folder):
-    """Wait until the conductor's three processes are at work and turns are being carried out."""
-    wait_until(lambda: len(children(process.pid)) == 3, timeout_s=30, why="three processes")
-    wait_until(
-        lambda: list(folder.glob("runs/*/events/part-worker0-*")), timeout_s=30, why="a prefill"
-    )
-    return children(process.pid)
+@pytest.fixture(autouse=True)
+def _engine(server_binary, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_REDIS_SERVER", str(server_binary.path))
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(server_binary, tmp_path_factory):
     """An experiment that ran to its end, and what it printed."""
     folder = tmp_path_factory.mktemp("finished")
-    process = workbench(folder, *short("--duration", "4s"))
+    program = str(server_binary.path)
+    process = workbench(folder, *short("--duration", "4s"), WORKBENCH_REDIS_SERVER=program)
     out, err = process.communicate(timeout=90)
     return folder, process.returncode, out, err
 
@@ -104,13 +51,13 @@ def test_last_two_lines_are_the_run_and_its_report(finished):
     assert report.stat().st_size > 10_000
 
 
-def test_first_line_says_which_server(finished):
+def test_first_line_says_which_server(finished, server_binary):
     """Engine, version and allocator: no figure holds without them."""
     _, _, out, _ = finished
 
     first = out.splitlines()[0]
 
-    assert any(first.startswith(name) for name in ("Redis ", "Valkey "))
+    assert first.startswith(f"{server_binary.label}, as named, on ")
     assert "redis://127.0.0.1:" in first
 
 
@@ -160,9 +107,16 @@ def test_killed_conductor_leaves_no_process(tmp_path):
     process.communicate()
 
     wait_until(lambda: all(map(ended, helpers.values())), timeout_s=5, why=f"end of {helpers}")
+    assert read_manifest(run_dir).status == "running"
+    assert (run_dir / "server").exists()
+    sealed = workbench(tmp_path, "seal", run_dir.name)
+    _, err = sealed.communicate(timeout=30)
     run = Run(run_dir)
-    assert run.manifest.status == "running"
-    assert len(run.samples) > 0
+    assert sealed.returncode == 0, err
+    assert run.manifest.status == "failed"
+    assert run.manifest.phase("measure")
+    assert len(run.samples) == run.manifest.rows["samples"] > 0
+    assert not (run_dir / "server").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])

@@ -55,12 +55,12 @@ def test_empty_server_on_this_machine_may_be_loaded(redis_server, client):
     assert (target.objections, target.marked) == ((), False)
 
 
-def test_either_engine_may_be_loaded_once_marked(either_engine, either_client):
+def test_server_may_be_loaded_once_marked(redis_server, client):
     """The mark works on Redis 7 and on Valkey, beside keys of our own."""
-    mark(either_client)
-    either_client.set(f"{KEY_PREFIX}1", "x")
+    mark(client)
+    client.set(f"{KEY_PREFIX}1", "x")
 
-    assert admit(either_engine.url).marked
+    assert admit(redis_server.url).marked
 
 
 def test_server_with_keys_and_no_mark_is_refused(redis_server, client):

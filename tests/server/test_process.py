@@ -40,9 +40,9 @@ def test_profile_arrives_at_the_server(tmp_path, name):
     assert {name: config[name] for name in given} == given
 
 
-def test_either_engine_frees_memory_as_redis_7_0_does(either_engine, either_client):
+def test_memory_is_freed_as_redis_7_0_does(client):
     """The seven defaults that Valkey changed are as on Redis 7.0."""
-    config = either_client.config_get("*")
+    config = client.config_get("*")
 
     found = {name: config[name] for name in DEFAULTS_OF_7_0}
     assert found == {**DEFAULTS_OF_7_0, "repl-backlog-size": str(1024 * 1024)}

@@ -62,6 +62,7 @@ def serve(
         else:
             typer.echo(f"{server.binary.label}, {server.binary.found}, profile {settings.name}")
             typer.echo(f"It stops with Ctrl-C here, or: kill {os.getpid()}")
+            typer.echo(f"Load it with: workbench run --url {server.url}")
             typer.echo(server.url)
         sys.stdout.flush()
         until_stopped(server)

@@ -46,6 +46,7 @@ Say = Callable[[str], None]
 _LIBRARIES: Final = ("redis", "hiredis", "locust", "gevent", "pandas", "pyarrow", "msgspec")
 _POLL_S: Final = 0.1
 _FIRST_SAMPLE_S: Final = 30.0
+_FREE_BYTES_MIN: Final = 256 * 1024
 # CONFIG GET answers these with paths of the machine or with secrets; the rest goes on record.
 _UNRECORDED: Final = frozenset(
     {"dir", "logfile", "pidfile", "aclfile", "unixsocket", "requirepass", "masterauth"}
@@ -278,15 +279,18 @@ def _watch(
 
 def _finish(helper: Helper) -> None:
     """Have it end; one that could not write its last rows says so by its exit code."""
-    code = helper.stop()
-    if code != 0:
-        raise RunFailedError(
-            f"the {helper.name} ended with code {code}; its log ends:\n{_tail(helper.log)}"
-        )
+    if helper.stop() != 0:
+        raise _died(helper)
 
 
 def _died(helper: Helper) -> RunFailedError:
-    return RunFailedError(f"the {helper.name} died; its log ends:\n{_tail(helper.log)}")
+    # On a full disk its log cannot say why.
+    full = shutil.disk_usage(helper.log.parent).free < _FREE_BYTES_MIN
+    why = "; no space is left on the disk of the run" if full else ""
+    return RunFailedError(
+        f"the {helper.name} ended with code {helper.exit_code}{why}; its log ends:\n"
+        f"{_tail(helper.log)}"
+    )
 
 
 def _record_measured(recording: _Recording, began_s: float) -> None:

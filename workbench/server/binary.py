@@ -58,6 +58,9 @@ class ServerBinary:
 
     def differences(self) -> list[str]:
         """What makes its figures differ from those of redis:7.0, a sentence each."""
+        # Keys that stayed in 32 MiB, Redis 7.0.15 with jemalloc, Valkey 9.1.2 with a preloaded
+        # jemalloc 5.3.0, and with glibc: 2600 B 10,142 / 10,260 / 11,988; 1000 B 28,197 / 29,023 /
+        # 29,290; 300 B 70,507 / 78,368 / 80,912 (2026-11-23).
         found = []
         if self.engine != "redis":
             found.append(
@@ -68,13 +71,13 @@ class ServerBinary:
             found.append(f"{self.version} is not 7.0, the documented version")
         if self.preload:
             found.append(
-                f"it was built with {self.allocator} and is given the machine's {self.preload}: "
-                "sizes are rounded up as redis:7.0's allocator does, but it is not the same build"
+                f"it was built with {self.allocator} and is given the machine's {self.preload}: as "
+                "many conversations of 2.6 KB fit as on redis:7.0, but 11 % more values of 300 B"
             )
         elif not self.allocator.startswith("jemalloc"):
             found.append(
-                f"its allocator is {self.allocator}, not jemalloc: values of about 1 KiB take some "
-                "20 % less memory here, so more conversations fit than on redis:7.0"
+                f"its allocator is {self.allocator}, not jemalloc: 18 % more conversations of "
+                "2.6 KB fit than on redis:7.0"
             )
         return found
 
