@@ -31,6 +31,7 @@ KNOWN: dict[str, Callable[[], object]] = {
     "docker": lambda: shutil.which("docker"),
     "embedded-server": binary.embedded_path,
     "procfs": lambda: Path("/proc/self/cwd").exists(),
+    "redis-cli": lambda: shutil.which("redis-cli"),
     "redis-on-path": lambda: shutil.which("redis-server"),
     "root": lambda: hasattr(os, "geteuid") and os.geteuid() == 0,
 }
