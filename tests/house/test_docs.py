@@ -1,7 +1,6 @@
 """What is written down agrees with the code."""
 
 import re
-import shlex
 import sys
 import tomllib
 from pathlib import Path
@@ -11,8 +10,6 @@ import yaml
 
 from workbench.cli import app
 from workbench.diagnostics.finding import RULES
-from workbench.server.profiles import profile
-from workbench.units import parse_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -61,31 +58,6 @@ def test_readme_names_only_make_targets_that_exist():
 
     assert {"demo", "test"} <= named
     assert named <= targets
-
-
-def test_compose_starts_the_development_profile():
-    """docker-compose.yml and the private server have the same settings."""
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    words = shlex.split(compose["services"]["redis-state"]["command"])[1:]
-    flags = {
-        name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)
-    }
-
-    directives = profile("development").directives()
-
-    assert parse_bytes(flags.pop("maxmemory")) == int(directives["maxmemory"])
-    assert flags == {name: directives[name].strip('"') for name in flags}
-    assert set(flags) == {"maxmemory-policy", "appendonly", "appendfsync", "save"}
-
-
-def test_compose_publishes_on_loopback_only():
-    """A server without a password is not offered to the network."""
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-
-    ports = [port for service in compose["services"].values() for port in service["ports"]]
-
-    assert ports
-    assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
 def test_conda_environment_agrees_with_pyproject():
