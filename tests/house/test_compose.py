@@ -1,6 +1,9 @@
-"""docker-compose.yml agrees with the profiles and is safe to start."""
+"""docker-compose.yml and its Dockerfile: as the profiles say, safe to start, and complete."""
 
+import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,16 +80,37 @@ def test_ports_are_published_on_loopback_only():
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+def test_notebooks_ask_for_a_token():
+    """Jupyter makes a token of its own unless it is told not to."""
+    lab = SERVICES["lab"]
+
+    assert "--ip 0.0.0.0" in lab["command"]
+    assert not re.search("token|password|allow_origin", lab["command"], re.IGNORECASE)
+    assert "environment" not in lab
+
+
+def test_bench_writes_to_the_checkout_and_never_as_root():
+    """What is mounted is there before, so that it is not made root's; the user is no root."""
+    for service in ("lab", "load"):
+        runs = next(v for v in SERVICES[service]["volumes"] if isinstance(v, dict))
+
+        assert runs["source"] == "./runs"
+        assert runs["bind"] == {"create_host_path": False}
+        assert SERVICES[service]["user"] == "${WORKBENCH_USER:-1000:1000}"
+
+
 def schema_verdict(file):
     """The file held against the compose specification, which comes with the checker."""
     words = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     return subprocess.run([*words, file], capture_output=True, text=True, check=False)
 
 
-def compose_verdict(file):
+def compose_verdict(file, *options):
     """The file as Compose itself reads it."""
-    words = [*compose(), "--project-directory", ROOT, "--file", file, "config", "--quiet"]
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+    words = [*compose(), "--project-directory", ROOT, "--file", file, *options]
+    return subprocess.run(
+        [*words, "config", "--quiet"], capture_output=True, text=True, check=False
+    )
 
 
 def changed(tmp_path, old, new):
@@ -114,9 +138,10 @@ def test_specification_refuses_a_misspelt_key(tmp_path):
 
 
 @pytest.mark.capability("compose")
-def test_file_is_accepted_by_compose():
-    """Compose resolves it."""
-    verdict = compose_verdict(FILE)
+@pytest.mark.parametrize("options", [(), ("--profile", "*")], ids=["no profile", "every profile"])
+def test_file_is_accepted_by_compose(options):
+    """Compose resolves it, with the services of the profiles and without them."""
+    verdict = compose_verdict(FILE, *options)
 
     assert verdict.returncode == 0, verdict.stderr
 
@@ -132,3 +157,47 @@ def test_compose_refuses_a_dependency_on_a_service_that_is_not_started(tmp_path)
     assert schema_verdict(file).returncode == 0
     assert verdict.returncode == 1
     assert "depends on undefined service" in verdict.stderr
+
+
+def copied():
+    """What the Dockerfile copies, path by path."""
+    lines = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    return [name for line in lines for name in line.split()]
+
+
+def test_image_installs_the_lock_and_runs_as_nobody_special():
+    """The locked packages with their hashes, on a Python that the package allows; never as root."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    ignored = (ROOT / ".dockerignore").read_text().split("\n")
+
+    assert dockerfile.count("FROM python:3.11-slim\n") == 1
+    assert "--require-hashes --requirement requirements.lock" in dockerfile
+    assert re.findall(r"^USER (.*)", dockerfile, re.MULTILINE) == ["1000:1000"]
+    assert "*" in ignored
+    assert {line[1:] for line in ignored if line.startswith("!")} == set(copied())
+
+
+@pytest.mark.slow
+def test_image_holds_all_that_a_run_needs(tmp_path):
+    """From nothing but what the Dockerfile copies, a run is carried out, judged and reported."""
+    for name in copied():
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name)
+        else:
+            shutil.copy(ROOT / name, tmp_path)
+    words = ["run", "demo", "--duration", "2s", "--rate", "50", "--exit-zero"]
+    kept = {k: v for k, v in os.environ.items() if k not in {"WORKBENCH_RUNS", "REDIS_STATE_URL"}}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench.cli", *words],
+        cwd=tmp_path,
+        env=kept,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / done.stdout.split()[-1]).is_relative_to(tmp_path / "runs")
+    assert (tmp_path / done.stdout.split()[-1]).stat().st_size > 0
