@@ -6,7 +6,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 from workbench.cli import app
 from workbench.diagnostics.finding import RULES
@@ -58,24 +57,6 @@ def test_readme_names_only_make_targets_that_exist():
 
     assert {"demo", "test"} <= named
     assert named <= targets
-
-
-def test_conda_environment_agrees_with_pyproject():
-    """environment.yml asks for the same Python, and leaves the packages to pyproject.toml."""
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-    conda = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
-    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-
-    assert f"python{project['requires-python']}" in conda
-    assert {re.split(r"[<>=]", entry)[0] for entry in conda} == {
-        "python",
-        "make",
-        "redis-server",
-        "pip",
-    }
-    assert pip == ["-e .[test]"]
 
 
 def test_lock_has_a_hash_for_every_package_and_names_no_registry():
