@@ -9,6 +9,7 @@ What a test needs of the machine, by name; a pytest plugin that conftest takes i
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -27,6 +28,7 @@ __all__ = [
     "pytest_addoption",
     "pytest_configure",
     "pytest_runtest_setup",
+    "uv",
 ]
 
 
@@ -47,6 +49,11 @@ def compose() -> list[str] | None:
     return ["docker", "compose"] if _runs(["docker", "compose", "version"]) else None
 
 
+def uv() -> str | None:
+    """The uv on PATH, or the one that set-up put beside the packages."""
+    return shutil.which("uv") or shutil.which("uv", path=Path(sys.executable).parent)
+
+
 def _runs(command: list[str]) -> bool:
     try:
         return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
@@ -64,6 +71,7 @@ KNOWN: dict[str, Callable[[], object]] = {
     "redis-cli": lambda: shutil.which("redis-cli"),
     "redis-on-path": lambda: shutil.which("redis-server"),
     "root": lambda: hasattr(os, "geteuid") and os.geteuid() == 0,
+    "uv": uv,
 }
 
 
