@@ -24,6 +24,7 @@ from workbench.server import binary
 __all__ = [
     "KNOWN",
     "available",
+    "chromium",
     "compose",
     "pytest_addoption",
     "pytest_configure",
@@ -36,6 +37,12 @@ def _cgroup() -> bool:
     # cgroup v2 has one tree; v1 has a tree for each controller.
     trees = [Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")]
     return any((tree / "cgroup.procs").exists() and os.access(tree, os.W_OK) for tree in trees)
+
+
+def chromium() -> str | None:
+    """The browser on PATH, under any of its names."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 @cache
@@ -63,7 +70,7 @@ def _runs(command: list[str]) -> bool:
 
 KNOWN: dict[str, Callable[[], object]] = {
     "cgroup": _cgroup,
-    "chromium": lambda: any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+    "chromium": chromium,
     "compose": compose,
     "docker": lambda: shutil.which("docker"),
     "embedded-server": binary.embedded_path,
