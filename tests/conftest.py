@@ -12,6 +12,7 @@ from redis import Redis
 
 from tests.capabilities import (  # noqa: F401  (pytest finds the hooks here)
     pytest_addoption,
+    pytest_collection_modifyitems,
     pytest_configure,
     pytest_runtest_setup,
 )

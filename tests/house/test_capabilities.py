@@ -82,3 +82,22 @@ def test_unknown_capability_in_a_marker_is_an_error(machine):
 
     assert result.ret != pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["*no capability 'fier'; did you mean 'fire'?*"])
+
+
+def test_slow_test_is_left_out_and_named_unless_asked_for(machine):
+    """A slow test is skipped with a word on how to run it, and runs with --slow."""
+    machine.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.slow
+        def test_sleep(): pass
+        """
+    )
+
+    left_out = machine.runpytest_inprocess("-rs")
+    asked_for = machine.runpytest_inprocess("--slow")
+
+    left_out.assert_outcomes(skipped=1)
+    left_out.stdout.fnmatch_lines(["*slow: `make test-full` runs it*"])
+    asked_for.assert_outcomes(passed=1)

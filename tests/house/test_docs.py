@@ -1,17 +1,13 @@
 """What is written down agrees with the code."""
 
 import re
-import shlex
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 from workbench.diagnostics.finding import RULES
-from workbench.server.profiles import profile
-from workbench.units import parse_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -55,64 +51,23 @@ def test_links_between_pages_lead_somewhere(page):
 
 def test_readme_names_only_make_targets_that_exist():
     """Each `make target` in the README is a target of the Makefile."""
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
-    named = set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", (ROOT / "README.md").read_text(), re.M))
+    named = set(re.findall(r"(?:^ {4}|`)make ([a-z-]+)", (ROOT / "README.md").read_text(), re.M))
 
     assert {"demo", "test"} <= named
     assert named <= targets
 
 
-def test_compose_starts_the_development_profile():
-    """docker-compose.yml and the private server have the same settings."""
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    words = shlex.split(compose["services"]["redis-state"]["command"])[1:]
-    flags = {
-        name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)
-    }
-
-    directives = profile("development").directives()
-
-    assert parse_bytes(flags.pop("maxmemory")) == int(directives["maxmemory"])
-    assert flags == {name: directives[name].strip('"') for name in flags}
-    assert set(flags) == {"maxmemory-policy", "appendonly", "appendfsync", "save"}
-
-
-def test_compose_publishes_on_loopback_only():
-    """A server without a password is not offered to the network."""
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-
-    ports = [port for service in compose["services"].values() for port in service["ports"]]
-
-    assert ports
-    assert all(port.startswith("127.0.0.1:") for port in ports)
-
-
-def test_conda_environment_agrees_with_pyproject():
-    """environment.yml asks for the same Python, and leaves the packages to pyproject.toml."""
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-    conda = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
-    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-
-    assert f"python{project['requires-python']}" in conda
-    assert {re.split(r"[<>=]", entry)[0] for entry in conda} == {
-        "python",
-        "make",
-        "redis-server",
-        "pip",
-    }
-    assert pip == ["-e .[test]"]
-
-
 def test_lock_has_a_hash_for_every_package_and_names_no_registry():
     """The lock is complete, and says nothing of where packages come from."""
-    lock = (ROOT / "requirements.lock").read_text() + (ROOT / "requirements-uv.lock").read_text()
+    locks = sorted(ROOT.glob("requirements*.lock"))
+    lock = "".join(path.read_text() for path in locks)
     entries = re.split(r"\n(?=[a-z0-9])", lock, flags=re.IGNORECASE)
 
     without = [entry.split()[0] for entry in entries if "==" in entry and "--hash=" not in entry]
 
+    assert len(locks) == 3
     assert len(entries) > 50
     assert without == []
     assert "://" not in lock

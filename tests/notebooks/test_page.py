@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tests.capabilities import chromium
 from tests.conftest import GOLDEN
 from workbench.reports.render import render
 from workbench.runs.run import Run
@@ -34,7 +35,7 @@ def test_page_fits_its_window(page, tmp_path, width):
     options += [f"--user-data-dir={tmp_path}", f"--window-size={width},900", "--dump-dom"]
 
     dom = subprocess.run(
-        [shutil.which("chromium"), *options, page.as_uri()],
+        [chromium(), *options, page.as_uri()],
         capture_output=True,
         text=True,
         timeout=60,

@@ -18,6 +18,8 @@ from workbench.diagnostics.finding import Finding, Findings
 from workbench.runs.manifest import read_manifest, write_manifest
 from workbench.runs.run import Run
 
+pytestmark = pytest.mark.whole_command
+
 
 @pytest.fixture
 def ask(tmp_path):

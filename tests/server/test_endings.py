@@ -14,6 +14,8 @@ from workbench.runs.run import Run
 
 SHORT = ["run", "demo", "--rate", 60, "--maxmemory", "4mb", "--no-report"]
 
+pytestmark = pytest.mark.whole_command
+
 
 @pytest.fixture(autouse=True)
 def _engine(server_binary, monkeypatch):

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import children, ended, only_run, under_load, workbench
+from tests.commands import children, command_lines, ended, only_run, under_load, workbench
 from tests.waiting import wait_until
 from workbench.runs.manifest import read_manifest
 from workbench.runs.run import Run
 
 CANARY = "CANARY-7f3a/sw0rd@end"
+
+pytestmark = pytest.mark.whole_command
 
 
 def short(*words):
@@ -182,7 +184,7 @@ def test_canary_secret_reaches_no_output(tmp_path, start_server):
     process = workbench(tmp_path, "run", "--rate", 60, "--duration", "2s", "--url", url)
     while process.poll() is None and len(children(process.pid)) < 2:
         pass
-    told = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    told = command_lines()
     out, err = process.communicate(timeout=90)
 
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -192,7 +194,8 @@ def test_canary_secret_reaches_no_output(tmp_path, start_server):
     assert process.returncode in {0, 1, 3}, err
     assert len(files) > 10
     assert [name for name, text in texts.items() if any(s in text for s in secrets)] == []
-    helpers = [line for line in told.splitlines() if "sampler" in line or "locust" in line]
+    helpers = [line for line in told if "sampler" in line or "locust" in line]
+    assert helpers
     assert not any(escaped in line for line in helpers)
 
 
