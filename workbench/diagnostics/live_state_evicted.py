@@ -5,7 +5,7 @@ from workbench.analysis.loss import at_cap, loss
 from workbench.analysis.windows import growth
 from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
 from workbench.runs.run import Run
-from workbench.units import format_bytes, format_duration, format_share
+from workbench.units import format_bytes, format_count, format_duration, format_share
 
 __all__ = ["live_state_evicted"]
 
@@ -21,9 +21,9 @@ def live_state_evicted(run: Run) -> Judgement:
     """Fails when a turn found its conversation gone although its TTL had not run out."""
     lost = loss(at_cap(run.measured, run.samples))
     if lost.turns < 100:
+        few = f"only {format_count(lost.turns, 'turn')}" if lost.turns else "no turn"
         return unknown(
-            f"only {lost.turns} turns went on with a conversation in the measured phase, or since "
-            "evictions began",
+            f"{few} went on with a conversation in the measured phase, or since evictions began",
             "lengthen the measured phase, or raise the rate",
         )
     cap = format_bytes(float(run.samples["maxmemory"].iloc[-1]))
@@ -42,8 +42,8 @@ def live_state_evicted(run: Run) -> Judgement:
         )
     if lost.evicted > (growth(run.samples, "evicted_keys") or 0):
         return unknown(
-            f"{lost.evicted:,} turns found their conversation gone before its time, and the server "
-            "did not evict so many",
+            f"{format_count(lost.evicted, 'turn')} found the conversation gone before its time, "
+            "and the server did not evict so many",
             "see loss-explained",
             evidence,
         )

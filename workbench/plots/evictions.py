@@ -11,7 +11,7 @@ from workbench.plots.latency import draw_latency
 from workbench.plots.memory import draw_memory
 from workbench.plots.style import LOSS, REFERENCE, Chart, styled
 from workbench.runs.run import Run
-from workbench.units import MIB, format_bytes, format_duration, format_share
+from workbench.units import MIB, format_bytes, format_count, format_duration, format_share
 
 __all__ = ["draw_evictions", "draw_loss_by_pause", "figure_eviction", "figure_loss_by_pause"]
 
@@ -163,7 +163,8 @@ def _reading(run: Run, rewrites: int) -> str:
     start_s = eviction.began_s(run.samples)
     when = "Nothing is evicted" if start_s is None else f"Evictions begin at {start_s:.0f} s"
     p99 = latency.percentiles_us(run.measured)["p99"] / 1e6
-    return f"{when}; {rewrites} AOF rewrites; response p99 {format_duration(p99)}."
+    rewritten = format_count(rewrites, "AOF rewrite")
+    return f"{when}; {rewritten}; response p99 {format_duration(p99)}."
 
 
 def _span_s(run: Run) -> tuple[float, float]:
