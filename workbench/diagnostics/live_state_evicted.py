@@ -1,7 +1,7 @@
 """Live state evicted: did the memory cap drop conversations that were still in use?"""
 
-from workbench.analysis.eviction import began_s, residence_s
-from workbench.analysis.loss import at_cap, loss
+from workbench.analysis.eviction import began_s
+from workbench.analysis.loss import at_cap, loss, loss_by_pause, lossy_pause_s
 from workbench.analysis.windows import growth
 from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
 from workbench.runs.run import Run
@@ -19,7 +19,8 @@ __all__ = ["live_state_evicted"]
 )
 def live_state_evicted(run: Run) -> Judgement:
     """Fails when a turn found its conversation gone although its TTL had not run out."""
-    lost = loss(at_cap(run.measured, run.samples))
+    turns = at_cap(run.measured, run.samples)
+    lost = loss(turns)
     if lost.turns < 100:
         few = f"only {format_count(lost.turns, 'turn')}" if lost.turns else "no turn"
         return unknown(
@@ -49,17 +50,19 @@ def live_state_evicted(run: Run) -> Judgement:
         )
     if not lost.evicted:
         return ok(f"at the {cap} cap no turn found its conversation evicted", evidence)
-    stay_s = residence_s(run.samples)
+    lossy_s = lossy_pause_s(loss_by_pause(turns))
     evidence |= {
         "first eviction": f"at {start_s:.0f} s" if start_s is not None else "not sampled",
         "median pause before the loss": format_duration(lost.pause_s_p50),
         "median time to live left": format_duration(lost.ttl_left_s_p50),
     }
-    if stay_s is not None:
-        evidence["mean life of a key at the cap"] = f"about {format_duration(stay_s)}"
+    evidence["most are lost"] = (
+        "after no length of pause" if lossy_s is None else f"after pauses of {lossy_s:g} s or more"
+    )
+    most = "" if lossy_s is None else f", and most of those that came {lossy_s:g} s or later did"
     return fail(
         f"at the {cap} cap {share} of the turns that needed their conversation since the first "
-        "eviction found it evicted",
+        f"eviction found it evicted{most}",
         evidence,
         "raise maxmemory until a conversation stays longer than people pause, or cut the time to "
         "live so that finished conversations expire before live ones are evicted",
