@@ -59,7 +59,7 @@ def live_state_evicted(run: Run) -> Judgement:
     evidence["most are lost"] = (
         "after no length of pause" if lossy_s is None else f"after pauses of {lossy_s:g} s or more"
     )
-    most = "" if lossy_s is None else f", and most of those that came {lossy_s:g} s or later did"
+    most = "" if lossy_s is None else f"; after pauses of {lossy_s:g} s or more most did"
     return fail(
         f"at the {cap} cap {share} of the turns that needed their conversation since the first "
         f"eviction found it evicted{most}",

@@ -87,7 +87,7 @@ def carry_out(
         seed=experiment.seed,
         started_unix_s=time.time(),
         versions=_versions(),
-        host=describe_host(),
+        host=describe_host(run_dir),
     )
     manifest.commit, manifest.dirty = _commit()
     write_manifest(run_dir, manifest)
