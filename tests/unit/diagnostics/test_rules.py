@@ -28,9 +28,20 @@ def gone(outcome, count=3, **values):
     return [*TURNS[:-count], *({**turn, "outcome": outcome, **values} for turn in TURNS[-count:])]
 
 
+def logged(elapsed_s, duration_s, label="ok"):
+    """A rewrite that the server's log tells of."""
+    return {
+        "elapsed_s": elapsed_s,
+        "duration_s": duration_s,
+        "kind": "aof_rewrite",
+        "label": label,
+    }
+
+
 CALM = {"operations": TURNS, "samples": POLLS, "generator": SECONDS}
 EVICTING = {"samples": rising("evicted_keys", 9, since_s=0.5)}
-REWRITING = {"samples": rising("aof_rewrites", 2, aof_last_cow_size=MIB, used_memory=5 * MIB)}
+REWRITTEN = rising("aof_base_size", 900, aof_last_cow_size=MIB, used_memory=5 * MIB)
+REWRITING = {"samples": REWRITTEN}
 RESTARTED = {"samples": [{**p, "run_id": str(p["elapsed_s"] > 5)} for p in POLLS]}
 LATE = {"operations": [{**turn, "lag_us": 50_000.0, "response_us": 51_000.0} for turn in TURNS]}
 
@@ -62,7 +73,7 @@ CASES = {
         "fail": [{**REWRITING, "host": {**HOST, "memory_limit_bytes": 6 * MIB}}],
         "unknown": [
             {"host": HOST},  # no rewrite
-            {"host": HOST, "samples": rising("aof_rewrites", 2)},  # the cap was not filled
+            {"host": HOST, "samples": rising("aof_base_size", 900)},  # the cap was not filled
             REWRITING,  # no limit
             {**REWRITING, "host": HOST, "ours": False},  # the limit of another container
             {"host": HOST, "samples": [{**poll, "maxmemory": 0} for poll in POLLS]},
@@ -79,18 +90,23 @@ CASES = {
     "aof-rewrite": {
         "pass": [REWRITING],
         "fail": [
-            {"samples": rising("aof_rewrites", 1, latest_fork_usec=100_001)},
-            {"samples": rising("aof_rewrites", 1, aof_last_bgrewrite_status="err")},
+            {"samples": rising("aof_base_size", 900, latest_fork_usec=100_001)},
             {"samples": [{**poll, "aof_last_bgrewrite_status": "err"} for poll in POLLS]},
-            {
-                **REWRITING,
-                "events": [
-                    {"elapsed_s": 1.0, "kind": "aof_rewrite", "label": "ok", "duration_s": 2.5}
-                ],
-            },
+            {"samples": rising("aof_rewrites_consecutive_failures", 1)},
+            {**REWRITING, "events": [logged(1.0, 2.5)]},
+            {**REWRITING, "events": [logged(1.0, 0.1), logged(3.0, 0.1, "err")]},
+            {"samples": rising("aof_base_size", 900, aof_last_rewrite_time_sec=4)},
         ],
-        "unknown": [{}, {"samples": []}],
-        "not applicable": [{"samples": [{**poll, "aof_current_size": None} for poll in POLLS]}],
+        "unknown": [
+            {},
+            {"samples": []},
+            {"samples": rising("aof_rewrites", 1)},  # one began
+            {**REWRITING, "events": [logged(-2.0, 0.5)]},  # that of the prefill
+            {"samples": rising("aof_base_size", 900, latest_fork_usec=None)},
+            # By a clock of whole seconds: between 10 and 30 % of the time.
+            {"samples": rising("aof_base_size", 900, aof_last_rewrite_time_sec=2)},
+        ],
+        "not applicable": [{"samples": [{**poll, "aof_enabled": 0} for poll in POLLS]}],
     },
     "generator-validity": {
         "pass": [{}],
@@ -277,3 +293,55 @@ def test_golden_run_is_judged_as_on_the_machine_that_recorded_it(tiny_run):
     again = json.loads(write_findings(tiny_run, evaluate(tiny_run)).read_bytes())
 
     assert again == committed
+
+
+def test_rewrite_and_fork_of_the_prefill_are_not_the_loads(tmp_path):
+    """INFO tells its fork of 200 ms and its copy of 3 MiB until the first rewrite of the load."""
+    polls = [
+        {
+            **poll,
+            "latest_fork_usec": 200_000 if poll["elapsed_s"] < 5 else 500,
+            "aof_last_cow_size": 3 * MIB if poll["elapsed_s"] < 5 else MIB,
+        }
+        for poll in REWRITTEN
+    ]
+    run = make_run(
+        tmp_path,
+        **{**CALM, "samples": polls, "events": [logged(-1.5, 0.5), logged(4.8, 0.1)]},
+    )
+
+    found = found_by("aof-rewrite", run)
+
+    assert found.verdict == "pass"
+    assert found.evidence["rewrites"] == "1"
+    assert found.evidence["most copied on write"] == "1 MiB"
+
+
+def test_whole_seconds_of_info_are_told_as_what_they_are(tmp_path):
+    """A rewrite of "0 s" without a log took under a second, of 10."""
+    found = found_by("aof-rewrite", make_run(tmp_path, **{**CALM, **REWRITING}))
+
+    assert found.evidence["longest"] == "1 s"
+    assert found.evidence["share of the time"] == "at most 10 %"
+
+
+def test_failures_in_a_row_are_told(tmp_path):
+    """After three of them the server waits before it tries again."""
+    polls = rising("aof_rewrites_consecutive_failures", 3, aof_last_bgrewrite_status="err")
+
+    found = found_by("aof-rewrite", make_run(tmp_path, **{**CALM, "samples": polls}))
+
+    assert found.says == "3 AOF rewrites failed"
+    assert found.evidence["in a row, at most"] == "3"
+
+
+def test_rewrite_that_failed_before_the_load_and_was_made_good_is_no_failure(tmp_path):
+    """Of a server that lived before: its latest rewrite is the run's own."""
+    polls = [
+        {**poll, "aof_last_bgrewrite_status": "err" if poll["elapsed_s"] < 5 else "ok"}
+        for poll in REWRITTEN
+    ]
+
+    found = found_by("aof-rewrite", make_run(tmp_path, **{**CALM, "samples": polls}))
+
+    assert found.verdict == "pass"
