@@ -31,7 +31,6 @@ _TIME_SHARE_MAX = 0.2
     severity="warning",
     needs=("samples",),
     source="INFO persistence, latest_fork_usec, and the server's log; limits are assumptions",
-    holds_if_late=True,
 )
 def aof_rewrite(run: Run) -> Judgement:
     """Fails when a rewrite failed, a fork took over 100 ms, or rewriting took over a fifth."""

@@ -17,7 +17,6 @@ _FILLED_SHARE = 0.95
     severity="critical",
     needs=("samples",),
     source="INFO used_memory_rss and aof_last_cow_size against the cgroup's or the host's limit",
-    holds_if_late=True,
 )
 def memory_headroom(run: Run) -> Judgement:
     """Fails when resident memory plus the copy seen in a rewrite exceed the memory limit."""
