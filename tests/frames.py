@@ -107,6 +107,7 @@ def make_run(
     status: str = "complete",
     host: Mapping[str, Any] | None = None,
     ours: bool = True,
+    config: Mapping[str, str] | None = None,
     **tables: Rows,
 ) -> Run:
     """
@@ -118,6 +119,7 @@ def make_run(
         status: of the manifest.
         host: of the manifest.
         ours: the server was a private one.
+        config: its settings, of the manifest.
         tables: rows by table, each with its ``elapsed_s``.
     """
     path.mkdir(parents=True, exist_ok=True)
@@ -131,7 +133,7 @@ def make_run(
         seed=1,
         started_unix_s=START_UNIX_S - 2.0,
         host=dict(host or {}),
-        server={"ours": ours},
+        server={"ours": ours, "config": dict(config or {})},
         phases=phases,
     )
     write_manifest(path, manifest)
