@@ -7,6 +7,7 @@ What a test needs of the machine, by name; a pytest plugin that conftest takes i
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -25,11 +26,23 @@ def _cgroup() -> bool:
     return any((tree / "cgroup.procs").exists() and os.access(tree, os.W_OK) for tree in trees)
 
 
+def _mount() -> bool:
+    # Root in a container may lack the right: CAP_SYS_ADMIN is bit 21 (capabilities(7)).
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return False
+    rights = int(status.partition("CapEff:")[2].split()[0], 16)
+    return bool(shutil.which("mount") and rights >> 21 & 1)
+
+
 KNOWN: dict[str, Callable[[], object]] = {
     "cgroup": _cgroup,
     "chromium": lambda: any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+    "compiler": lambda: sys.platform == "linux" and shutil.which("cc"),
     "docker": lambda: shutil.which("docker"),
     "embedded-server": binary.embedded_path,
+    "mount": _mount,
     "procfs": lambda: Path("/proc/self/cwd").exists(),
     "redis-on-path": lambda: shutil.which("redis-server"),
     "root": lambda: hasattr(os, "geteuid") and os.geteuid() == 0,

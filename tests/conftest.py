@@ -81,7 +81,8 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
     """
     Start a server of one's own: ``start_server(maxmemory_policy="noeviction")``.
 
-    Settings that a profile does not know are given as ``directives={"repl-timeout": "9"}``.
+    Settings that a profile does not know are given as ``directives={"repl-timeout": "9"}``; a
+    folder and a log of its own only where they matter.
     """
     with ExitStack() as servers:
 
@@ -89,6 +90,8 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
             *,
             binary: binaries.ServerBinary | None = None,
             directives: dict[str, str] | None = None,
+            folder: Path | None = None,
+            log: Path | None = None,
             **changes: object,
         ) -> PrivateServer:
             chosen = replace(profile("demo"), **changes)
@@ -96,8 +99,8 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
                 values = {part.name: getattr(chosen, part.name) for part in fields(chosen)}
                 chosen = ProfileWithDirectives(**values)
                 object.__setattr__(chosen, "more", directives)
-            folder = tmp_path_factory.mktemp("server")
-            return servers.enter_context(PrivateServer(chosen, folder, binary=binary))
+            folder = folder or tmp_path_factory.mktemp("server")
+            return servers.enter_context(PrivateServer(chosen, folder, binary=binary, log=log))
 
         yield start
 
@@ -117,10 +120,8 @@ def cluster_node(start_server: StartServer) -> PrivateServer:
         pytest.param("embedded", marks=pytest.mark.capability("embedded-server")),
     ],
 )
-def either_engine(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PrivateServer]:
-    """The test runs twice: on a server of the ``redis-server`` on PATH, and of the embedded one."""
+def either_binary(request: pytest.FixtureRequest) -> binaries.ServerBinary:
+    """The test runs twice: with the ``redis-server`` on PATH, and with the embedded one."""
     program = (
         binaries.embedded_path()
         if request.param == "embedded"
@@ -128,8 +129,16 @@ def either_engine(
     )
     found = binaries.inspect_binary(program, request.param)
     assert found is not None, f"{program} is no usable server"
-    folder = tmp_path_factory.mktemp(request.param)
-    with PrivateServer(profile("demo"), folder, binary=found) as server:
+    return found
+
+
+@pytest.fixture(scope="session")
+def either_engine(
+    either_binary: binaries.ServerBinary, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateServer]:
+    """A server of either program."""
+    folder = tmp_path_factory.mktemp(either_binary.engine)
+    with PrivateServer(profile("demo"), folder, binary=either_binary) as server:
         yield server
 
 
