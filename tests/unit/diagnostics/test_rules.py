@@ -332,7 +332,8 @@ def test_late_generator_turns_a_pass_that_rests_on_the_load_into_unknown(tmp_pat
     found = found_by("live-state-evicted", make_run(tmp_path, **{**CALM, **EVICTING, **LATE}))
 
     assert found.verdict == "unknown"
-    assert "that does not hold: the generator was late" in found.says
+    assert found.says.endswith("but that does not hold: the generator was late")
+    assert found.advice == "see generator-validity"
 
 
 @pytest.mark.parametrize("status", ["interrupted", "failed"])
