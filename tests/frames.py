@@ -53,6 +53,7 @@ _CALM: dict[str, dict[str, Any]] = {
         "expired_keys": 0,
         "latest_fork_usec": 500,
         "loading": 0,
+        "connected_clients": 2,
         "mem_clients_normal": 100_000,
         "used_memory_peak": 4 * 1024**2,
         "used_memory_dataset": 3 * 1024**2,

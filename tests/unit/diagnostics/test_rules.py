@@ -181,6 +181,8 @@ CASES = {
             {},
             EVICTING,  # not for the clients' sake
             {"samples": every(mem_clients_normal=MIB)},  # nothing was evicted
+            # Twenty ordinary connections at a small cap.
+            {"samples": rising("evicted_keys", 9, mem_clients_normal=MIB, connected_clients=20)},
             {
                 "samples": [
                     {**poll, "mem_clients_normal": 0 if poll["elapsed_s"] < 8 else MIB}
