@@ -85,8 +85,8 @@ def aof_rewrite(run: Run) -> Judgement:
             evidence,
         )
     return ok(
-        f"{format_count(len(finished), 'rewrite')} took {longest} or less each, and a fork stopped "
-        f"the server for {format_duration(fork_us / 1e6)} at most",
+        f"{format_count(len(finished), 'rewrite')} under the measured load took {longest} or less "
+        f"each, and a fork stopped the server for {format_duration(fork_us / 1e6)} at most",
         evidence,
     )
 

@@ -17,9 +17,9 @@ from workbench.units import format_bytes, format_count
 __all__ = ["overcommit"]
 
 _ADVICE = (
-    "sysctl vm.overcommit_memory=1 on the host, and the same in /etc/sysctl.conf: a container "
-    "cannot set it, by compose neither; on ECS it is set on the EC2 host, and on Fargate nobody "
-    "can: there leave memory for a second copy of the data"
+    "set vm.overcommit_memory=1 by sysctl on the host, and in /etc/sysctl.conf; compose cannot set "
+    "it for a container; on ECS it is set on the EC2 host, and on Fargate it cannot be set: there "
+    "leave memory for a second copy of the data"
 )
 
 

@@ -112,7 +112,7 @@ def figure_eviction(run: Run) -> Chart:
     if not spans.empty:
         name_shade(above, "shaded: AOF rewrite")
     _mark_cap(above, samples)
-    return Chart(figure, _reading(run, len(spans)))
+    return Chart(figure, _reading(run))
 
 
 @styled
@@ -157,11 +157,12 @@ def _title(run: Run) -> str:
     return f"At the {cap} cap, {lost_share} of follow-up turns found their conversation evicted"
 
 
-def _reading(run: Run, rewrites: int) -> str:
+def _reading(run: Run) -> str:
     start_s = eviction.began_s(run.samples)
     when = "Nothing is evicted" if start_s is None else f"Evictions begin at {start_s:.0f} s"
     p99 = latency.percentiles_us(run.measured)["p99"] / 1e6
-    rewritten = format_count(rewrites, "AOF rewrite")
+    rewrites = len(persistence.finished_rewrites(run.events, run.samples))
+    rewritten = f"{format_count(rewrites, 'AOF rewrite')} under the measured load"
     return f"{when}; {rewritten}; response p99 {format_duration(p99)}."
 
 
