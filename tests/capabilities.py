@@ -41,10 +41,7 @@ def _cgroup() -> bool:
 
 
 def _network_namespace() -> bool:
-    if not (shutil.which("unshare") and shutil.which("ip")):
-        return False
-    made = ["unshare", "--net", "--map-root-user", "true"]
-    return subprocess.run(made, capture_output=True, check=False).returncode == 0
+    return bool(shutil.which("ip")) and _runs(["unshare", "--net", "--map-root-user", "true"])
 
 
 def chromium() -> str | None:
@@ -76,14 +73,25 @@ def _runs(command: list[str]) -> bool:
         return False
 
 
+def _mount() -> bool:
+    # Root in a container may lack the right: CAP_SYS_ADMIN is bit 21 (capabilities(7)).
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return False
+    rights = int(status.partition("CapEff:")[2].split()[0], 16)
+    return bool(shutil.which("mount") and rights >> 21 & 1)
+
+
 KNOWN: dict[str, Callable[[], object]] = {
     "cgroup": _cgroup,
     "chromium": chromium,
+    "compiler": lambda: sys.platform == "linux" and shutil.which("cc"),
     "compose": compose,
     "docker": lambda: shutil.which("docker"),
-    "mount": lambda: shutil.which("mount"),
-    "network-namespace": _network_namespace,
     "embedded-server": binary.embedded_path,
+    "mount": _mount,
+    "network-namespace": _network_namespace,
     "procfs": lambda: Path("/proc/self/cwd").exists(),
     "redis-cli": lambda: shutil.which("redis-cli"),
     "redis-on-path": lambda: shutil.which("redis-server"),

@@ -103,13 +103,16 @@ def start_server(
     """
     Start a server of one's own: ``start_server(maxmemory_policy="noeviction")``.
 
-    Settings that a profile does not know are given as ``directives={"repl-timeout": "9"}``.
+    Settings that a profile does not know are given as ``directives={"repl-timeout": "9"}``; a
+    folder and a log of its own only where they matter.
     """
     with ExitStack() as servers:
 
         def start(
             *,
             directives: dict[str, str] | None = None,
+            folder: Path | None = None,
+            log: Path | None = None,
             **changes: object,
         ) -> PrivateServer:
             chosen = replace(profile("demo"), **changes)
@@ -117,8 +120,9 @@ def start_server(
                 values = {part.name: getattr(chosen, part.name) for part in fields(chosen)}
                 chosen = ProfileWithDirectives(**values)
                 object.__setattr__(chosen, "more", directives)
-            folder = tmp_path_factory.mktemp("server")
-            return servers.enter_context(PrivateServer(chosen, folder, binary=server_binary))
+            folder = folder or tmp_path_factory.mktemp("server")
+            server = PrivateServer(chosen, folder, binary=server_binary, log=log)
+            return servers.enter_context(server)
 
         yield start
 

@@ -41,6 +41,8 @@ _CALM: dict[str, dict[str, Any]] = {
         "sample_lag_s": 0.0,
         "sample_us": 200.0,
         "keys": 1000,
+        "expires": 1000,
+        "errorstat_MISCONF": 0,
         "run_id": "first",
         "aof_last_bgrewrite_status": "ok",
         "aof_last_write_status": "ok",
@@ -50,7 +52,17 @@ _CALM: dict[str, dict[str, Any]] = {
         "evicted_keys": 0,
         "expired_keys": 0,
         "latest_fork_usec": 500,
+        "loading": 0,
+        "connected_clients": 2,
+        "mem_clients_normal": 100_000,
+        "used_memory_peak": 4 * 1024**2,
+        "used_memory_dataset": 3 * 1024**2,
+        "used_memory_overhead": 1024**2,
+        "aof_enabled": 1,
+        "aof_delayed_fsync": 0,
+        "aof_pending_bio_fsync": 0,
         "aof_rewrites": 0,
+        "aof_rewrites_consecutive_failures": 0,
         "aof_rewrite_in_progress": 0,
         "aof_last_rewrite_time_sec": 0,
         "aof_current_size": 1000,
@@ -96,6 +108,7 @@ def make_run(
     status: str = "complete",
     host: Mapping[str, Any] | None = None,
     ours: bool = True,
+    config: Mapping[str, str] | None = None,
     **tables: Rows,
 ) -> Run:
     """
@@ -107,6 +120,7 @@ def make_run(
         status: of the manifest.
         host: of the manifest.
         ours: the server was a private one.
+        config: its settings, of the manifest.
         tables: rows by table, each with its ``elapsed_s``.
     """
     path.mkdir(parents=True, exist_ok=True)
@@ -120,7 +134,7 @@ def make_run(
         seed=1,
         started_unix_s=START_UNIX_S - 2.0,
         host=dict(host or {}),
-        server={"ours": ours},
+        server={"ours": ours, "config": dict(config or {})},
         phases=phases,
     )
     write_manifest(path, manifest)

@@ -8,6 +8,7 @@ from workbench.errors import UsageError
 __all__ = [
     "MIB",
     "format_bytes",
+    "format_count",
     "format_duration",
     "format_share",
     "parse_bytes",
@@ -73,6 +74,11 @@ def format_bytes(size: float) -> str:
             break
         size /= 1024
     return f"{_three_digits(size)} {unit}"
+
+
+def format_count(number: int, noun: str) -> str:
+    """A number of things: ``1 turn``, ``1,200 turns``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def format_duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from html import unescape
 from pathlib import Path
 
 import nbformat
@@ -66,7 +67,7 @@ def test_charts_have_words_for_those_who_cannot_see_them(rendered):
 def test_every_finding_is_on_the_page(rendered):
     """The rules' questions and what they found."""
     run, page, _ = rendered
-    text = page.read_text()
+    text = unescape(page.read_text())
 
     missing = [found.rule for found in evaluate(run) if found.title not in text]
 

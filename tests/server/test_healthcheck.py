@@ -8,6 +8,7 @@ import yaml
 from redis.exceptions import ResponseError
 
 from tests.waiting import wait_until
+from workbench.server.binary import find_binary
 from workbench.server.process import PrivateServer
 from workbench.server.profiles import profile
 
@@ -51,6 +52,8 @@ def test_server_that_cannot_write_its_aof_is_not_healthy(tmp_path):
     aof.mkdir()
     (aof / "appendonly.aof.1.incr.aof").symlink_to("/dev/full")
     (aof / "appendonly.aof.manifest").write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
+    binary = find_binary()
+    (tmp_path / "engine").write_text(f"{binary.engine} {binary.version}")
     with PrivateServer(profile("development"), tmp_path) as server, server.client() as client:
         client.set("k", "v")  # the first write is acknowledged; that it was not kept shows after it
         wait_until(lambda: client.info("persistence")["aof_last_write_status"] == "err")

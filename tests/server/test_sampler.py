@@ -111,6 +111,24 @@ def test_samples_have_the_fields_that_the_server_gives(samples):
     assert frame.columns[frame.isna().all()].tolist() == []
 
 
+def test_sample_counts_keys_that_expire_and_refused_writes_as_the_server_does(
+    client, redis_server, tmp_path
+):
+    """Of three keys two have a time to live; an error that never came up was counted 0 times."""
+    client.set("a", 1)
+    client.set("b", 1, ex=100)
+    client.execute_command("SELECT", 1)
+    client.set("c", 1, ex=100)
+    with sampling(redis_server.url, tmp_path) as process:
+        process.stdin.close()
+        process.wait(timeout=10)
+
+    last = recorded(tmp_path).iloc[-1]
+
+    assert (last["keys"], last["expires"], last["errorstat_MISCONF"]) == (3, 2, 0)
+    assert (last["aof_enabled"], last["loading"]) == (1, 0)
+
+
 def test_sampler_changes_nothing_on_the_server(samples):
     """It asks INFO and nothing that writes."""
     asked = {name.removeprefix("cmdstat_") for name in samples[2]}

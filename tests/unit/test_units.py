@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from workbench.errors import UsageError
 from workbench.units import (
     format_bytes,
+    format_count,
     format_duration,
     format_share,
     parse_bytes,
@@ -132,3 +133,11 @@ def test_a_duration_is_printed_in_the_unit_a_person_would_choose(seconds, text):
 def test_a_share_is_zero_or_whole_only_if_it_is(share, text):
     """A few of many are not rounded to none, and nearly all not to all."""
     assert format_share(share) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 turns"), (1, "1 turn"), (2, "2 turns"), (1200, "1,200 turns")]
+)
+def test_one_thing_is_not_told_as_several(number, text):
+    """A sentence about a single turn must read well too."""
+    assert format_count(number, "turn") == text

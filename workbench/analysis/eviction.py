@@ -1,10 +1,10 @@
-"""What the server evicted: since when, how fast, how long a conversation stays."""
+"""What the server evicted: since when, and how fast."""
 
 import pandas as pd
 
 from workbench.analysis.windows import needed, rate_per_s
 
-__all__ = ["began_s", "rate_keys_per_s", "residence_s"]
+__all__ = ["began_s", "rate_keys_per_s"]
 
 
 def rate_keys_per_s(samples: pd.DataFrame, *, window_s: float = 1.0) -> pd.Series:
@@ -29,19 +29,3 @@ def began_s(samples: pd.DataFrame) -> float | None:
     frame = needed(samples, "elapsed_s", "evicted_keys")
     evicting = frame[frame["evicted_keys"] > frame["evicted_keys"].min()]
     return None if evicting.empty else float(evicting["elapsed_s"].iloc[0])
-
-
-def residence_s(samples: pd.DataFrame) -> float | None:
-    """
-    How long a conversation that nobody writes to stays at the cap, s: keys held ÷ keys evicted a
-    second, over the time in which keys were evicted. None if none were.
-    """
-    start_s = began_s(samples)
-    if start_s is None:
-        return None
-    at_cap = samples[samples["elapsed_s"] >= start_s]
-    seconds = float(at_cap["elapsed_s"].iloc[-1] - at_cap["elapsed_s"].iloc[0])
-    evicted = float(at_cap["evicted_keys"].iloc[-1] - at_cap["evicted_keys"].iloc[0])
-    if seconds < 1 or evicted <= 0:
-        return None
-    return float(at_cap["keys"].mean()) / (evicted / seconds)

@@ -8,7 +8,18 @@ import pandas as pd
 from workbench.analysis.eviction import began_s
 from workbench.analysis.windows import needed
 
-__all__ = ["Loss", "at_cap", "loss", "loss_by_pause", "loss_by_step"]
+__all__ = [
+    "PAUSES_S",
+    "Loss",
+    "at_cap",
+    "loss",
+    "loss_by_pause",
+    "loss_by_step",
+    "lossy_pause_s",
+]
+
+PAUSES_S = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 90.0, 120.0, 300.0)
+"""Limits of the classes of pause, s, that charts and findings tell losses by."""
 
 _GONE = ("evicted", "expired", "missing")
 
@@ -73,7 +84,9 @@ def loss(operations: pd.DataFrame) -> Loss:
     )
 
 
-def loss_by_pause(operations: pd.DataFrame, *, edges_s: tuple[float, ...]) -> pd.DataFrame:
+def loss_by_pause(
+    operations: pd.DataFrame, *, edges_s: tuple[float, ...] = PAUSES_S
+) -> pd.DataFrame:
     """
     The share of turns that found their conversation evicted, by the pause before the turn.
 
@@ -99,6 +112,22 @@ def loss_by_pause(operations: pd.DataFrame, *, edges_s: tuple[float, ...]) -> pd
             "evicted_share": share.to_numpy(),
         }
     )
+
+
+def lossy_pause_s(classes: pd.DataFrame) -> float | None:
+    """
+    The pause from which on most conversations are lost, s; None if there is none.
+
+    There the class itself loses half or more of its turns, and so do all from there on together:
+    a single class that lost most by chance, or a heavy end alone, does not count.
+
+    Args:
+        classes: as ``loss_by_pause`` makes them.
+    """
+    longer = classes[["turns", "evicted"]][::-1].cumsum()[::-1]
+    most = longer["evicted"] >= 0.5 * longer["turns"]
+    lossy = classes[most & (classes["evicted_share"] >= 0.5)]
+    return None if lossy.empty else float(lossy["from_s"].iloc[0])
 
 
 def loss_by_step(operations: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from workbench.analysis.latency import percentiles_us
-from workbench.units import format_duration, format_share
+from workbench.units import format_count, format_duration, format_share
 
 __all__ = ["Validity", "validity"]
 
@@ -75,7 +75,8 @@ def validity(
 
     reasons = []
     if turns < 100:
-        reasons.append(f"only {turns} turns were due in the measured phase: lengthen it")
+        few = f"only {format_count(turns, 'turn')}" if turns else "no turn"
+        reasons.append(f"{few} came due in the measured phase: lengthen it")
     elif lag_us > max(LAG_SHARE_MAX * response_us, LAG_FLOOR_US):
         reasons.append(
             f"the generator was late: lag p99 {format_duration(lag_us / 1e6)} of a response p99 of "

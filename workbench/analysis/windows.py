@@ -5,7 +5,7 @@ import pandas as pd
 
 from workbench.errors import ColumnMissingError
 
-__all__ = ["growth", "needed", "rate_per_s"]
+__all__ = ["grown", "growth", "needed", "rate_per_s"]
 
 
 def needed(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
@@ -47,3 +47,9 @@ def growth(samples: pd.DataFrame, counter: str) -> int | None:
     if len(values) < 2 or (values.diff() < 0).any():
         return None
     return int(values.iloc[-1] - values.iloc[0])
+
+
+def grown(samples: pd.DataFrame, counter: str) -> int | None:
+    """How much a counter was seen to grow, restarts or not; None if the server does not say."""
+    values = needed(samples, counter)[counter].dropna().astype(float)
+    return None if len(values) < 2 else int(values.diff().clip(lower=0).sum())

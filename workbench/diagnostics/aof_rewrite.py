@@ -1,9 +1,23 @@
-"""AOF rewrite: do rewrites succeed, and what do the fork and the rewriting take?"""
+"""
+AOF rewrite: do rewrites succeed, and what do the fork and the rewriting take?
 
-from workbench.analysis.persistence import rewrite_spans, rewrites
+Only rewrites that the measured load brought about are judged: those of the prefill write another
+load's data.
+"""
+
+import math
+
+import pandas as pd
+
+from workbench.analysis.persistence import (
+    aof_enabled,
+    failed_rewrites,
+    finished_rewrites,
+    since_first_rewrite,
+)
 from workbench.diagnostics.finding import Judgement, fail, not_applicable, ok, rule, unknown
 from workbench.runs.run import Run
-from workbench.units import format_bytes, format_duration, format_share
+from workbench.units import format_bytes, format_count, format_duration, format_share
 
 __all__ = ["aof_rewrite"]
 
@@ -13,41 +27,37 @@ _TIME_SHARE_MAX = 0.2
 
 @rule(
     "aof-rewrite",
-    title="What do AOF rewrites and their forks take?",
+    title="Do AOF rewrites succeed, and what do they and their forks take?",
     severity="warning",
     needs=("samples",),
     source="INFO persistence, latest_fork_usec, and the server's log; limits are assumptions",
-    holds_if_late=True,
 )
 def aof_rewrite(run: Run) -> Judgement:
     """Fails when a rewrite failed, a fork took over 100 ms, or rewriting took over a fifth."""
-    samples = run.samples
-    if samples["aof_current_size"].isna().all():
+    if aof_enabled(run.samples) is False:
         return not_applicable("the server keeps no AOF")
-    failed = bool((samples["aof_last_bgrewrite_status"].astype(str) == "err").any())
-    count = rewrites(samples)
-    if not count and not failed:
+    status = run.samples["aof_last_bgrewrite_status"].dropna()
+    failed = failed_rewrites(run.events, run.samples)
+    if failed or (not status.empty and status.iloc[-1] == "err"):
+        return _failure(run, failed)
+    finished = finished_rewrites(run.events, run.samples)
+    if finished.empty:
         return unknown(
-            "no AOF rewrite was finished in the run",
-            "lengthen the run until the AOF has doubled",
+            "no AOF rewrite was finished under the measured load",
+            "lengthen the run until the AOF has doubled; a server that does not say when it "
+            "rewrites cannot be judged",
         )
-    spans = rewrite_spans(run.events, samples)
-    seconds = float(samples["elapsed_s"].iloc[-1] - samples["elapsed_s"].iloc[0])
-    share = float(spans["duration_s"].sum()) / seconds
-    fork_us = float(samples["latest_fork_usec"].max())
+    least, most = _time_share(finished, run.samples)
+    since = since_first_rewrite(run.events, run.samples)
+    fork_us = float(since["latest_fork_usec"].max())
+    longest = _longest(finished)
     evidence = {
-        "rewrites": "unknown" if count is None else str(count),
-        "longest": format_duration(float(spans["duration_s"].max())),
-        "share of the time": format_share(share),
+        "rewrites": str(len(finished)),
+        "longest": longest,
+        "share of the time": _between(least, most),
         "slowest fork": format_duration(fork_us / 1e6),
-        "most copied on write": format_bytes(float(samples["aof_last_cow_size"].max())),
+        "most copied on write": format_bytes(float(since["aof_last_cow_size"].max())),
     }
-    if failed:
-        return fail(
-            "an AOF rewrite failed",
-            evidence,
-            "see logs/redis.log: a full disk or a refused fork; until one succeeds the AOF grows",
-        )
     if fork_us > _FORK_US_MAX:
         return fail(
             f"a fork stopped the server for {format_duration(fork_us / 1e6)}",
@@ -55,14 +65,67 @@ def aof_rewrite(run: Run) -> Judgement:
             "less memory per server, fewer rewrites (a higher auto-aof-rewrite-min-size), or a "
             "host that forks faster",
         )
-    if share > _TIME_SHARE_MAX:
+    if least > _TIME_SHARE_MAX:
         return fail(
-            f"the server was rewriting its AOF {format_share(share)} of the time",
+            f"the server was rewriting its AOF {_between(least, most)} of the time",
             evidence,
             "raise auto-aof-rewrite-min-size to about maxmemory, or the percentage to 200",
         )
+    if most > _TIME_SHARE_MAX:
+        return unknown(
+            f"the server was rewriting its AOF {_between(least, most)} of the time: its INFO "
+            "counts whole seconds",
+            "lengthen the run, or let the workbench start the server, whose log it can then read",
+            evidence,
+        )
+    if math.isnan(fork_us):
+        return unknown(
+            "the server does not say how long its forks took",
+            "see latest_fork_usec of INFO",
+            evidence,
+        )
     return ok(
-        f"{count} rewrites took {format_duration(float(spans['duration_s'].max()))} or less each, "
-        f"their forks {format_duration(fork_us / 1e6)} or less",
+        f"{format_count(len(finished), 'rewrite')} under the measured load took {longest} or less "
+        f"each, and a fork stopped the server for {format_duration(fork_us / 1e6)} at most",
         evidence,
     )
+
+
+def _failure(run: Run, failed: int) -> Judgement:
+    in_a_row = run.samples["aof_rewrites_consecutive_failures"].max()
+    evidence = {
+        "failed": str(failed),
+        "in a row, at most": "unknown" if pd.isna(in_a_row) else str(int(in_a_row)),
+        "AOF at the end": format_bytes(float(run.samples["aof_current_size"].iloc[-1])),
+    }
+    return fail(
+        f"{format_count(failed, 'AOF rewrite')} failed"
+        if failed
+        else "the latest AOF rewrite failed before the measured load, and none has succeeded since",
+        evidence,
+        "see the server's log for a full disk or a refused fork: until a rewrite succeeds the AOF "
+        "only grows, and after three failures in a row the server waits 1 minute, then 2, 4, up to "
+        "60 before it tries again; mend the cause, then BGREWRITEAOF",
+    )
+
+
+def _time_share(finished: pd.DataFrame, samples: pd.DataFrame) -> tuple[float, float]:
+    """Between which shares of the measured time rewrites took; the same where a log tells."""
+    began_s = finished["elapsed_s"].clip(lower=0)
+    lasted_s = (finished["end_s"] - began_s).clip(lower=0)
+    least_s = (lasted_s - finished["unsure_s"]).clip(lower=0).sum()
+    most_s = (lasted_s + finished["unsure_s"]).sum()
+    measured_s = max(1.0, float(samples["elapsed_s"].iloc[-1]), float(finished["end_s"].max()))
+    return min(1.0, least_s / measured_s), min(1.0, most_s / measured_s)
+
+
+def _longest(finished: pd.DataFrame) -> str:
+    return format_duration(float((finished["duration_s"] + finished["unsure_s"]).max()))
+
+
+def _between(least: float, most: float) -> str:
+    if least == most:
+        return format_share(least)
+    if not least:
+        return f"at most {format_share(most)}"
+    return f"{format_share(least)} to {format_share(most)}"

@@ -1,5 +1,6 @@
 """Finding, the ``rule`` decorator, and how the verdicts of a run are put together."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ Severity = Literal["critical", "warning", "info"]
 FINDINGS_MIME: Final = "application/vnd.workbench.findings+json"
 """Under this type a notebook's output holds the findings as data."""
 
+_FIGURES: Final = re.compile(r"[:;].*")
 _GRAVITY: Final[Sequence[Verdict]] = ("not applicable", "pass", "unknown", "fail")
 _SEVERITIES: Final[Sequence[Severity]] = ("critical", "warning", "info")
 
@@ -230,11 +232,16 @@ def broken_off(run: Run) -> str:
 
 
 def _lateness(run: Run) -> str:
-    """Why no pass that rests on the load holds; empty if it kept up, or if there was none."""
+    """
+    Why no pass that rests on the load holds, in a few words; empty if it kept up.
+
+    Empty too where there was no load. The figures stand in generator-validity: a dozen findings
+    need not repeat them.
+    """
     if not run.loaded:
         return ""
     try:
-        return "; ".join(generator_validity(run).reasons)
+        return ", and ".join(_FIGURES.sub("", why) for why in generator_validity(run).reasons)
     except RunError as error:
         return f"whether the load kept up is not known: {error}"
 

@@ -1,11 +1,11 @@
 """Live state evicted: did the memory cap drop conversations that were still in use?"""
 
-from workbench.analysis.eviction import began_s, residence_s
-from workbench.analysis.loss import at_cap, loss
+from workbench.analysis.eviction import began_s
+from workbench.analysis.loss import at_cap, loss, loss_by_pause, lossy_pause_s
 from workbench.analysis.windows import growth
 from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
 from workbench.runs.run import Run
-from workbench.units import format_bytes, format_duration, format_share
+from workbench.units import format_bytes, format_count, format_duration, format_share
 
 __all__ = ["live_state_evicted"]
 
@@ -19,11 +19,12 @@ __all__ = ["live_state_evicted"]
 )
 def live_state_evicted(run: Run) -> Judgement:
     """Fails when a turn found its conversation gone although its TTL had not run out."""
-    lost = loss(at_cap(run.measured, run.samples))
+    turns = at_cap(run.measured, run.samples)
+    lost = loss(turns)
     if lost.turns < 100:
+        few = f"only {format_count(lost.turns, 'turn')}" if lost.turns else "no turn"
         return unknown(
-            f"only {lost.turns} turns went on with a conversation in the measured phase, or since "
-            "evictions began",
+            f"{few} went on with a conversation in the measured phase, or since evictions began",
             "lengthen the measured phase, or raise the rate",
         )
     cap = format_bytes(float(run.samples["maxmemory"].iloc[-1]))
@@ -42,24 +43,26 @@ def live_state_evicted(run: Run) -> Judgement:
         )
     if lost.evicted > (growth(run.samples, "evicted_keys") or 0):
         return unknown(
-            f"{lost.evicted:,} turns found their conversation gone before its time, and the server "
-            "did not evict so many",
+            f"{format_count(lost.evicted, 'turn')} found the conversation gone before its time, "
+            "and the server did not evict so many",
             "see loss-explained",
             evidence,
         )
     if not lost.evicted:
         return ok(f"at the {cap} cap no turn found its conversation evicted", evidence)
-    stay_s = residence_s(run.samples)
+    lossy_s = lossy_pause_s(loss_by_pause(turns))
     evidence |= {
         "first eviction": f"at {start_s:.0f} s" if start_s is not None else "not sampled",
         "median pause before the loss": format_duration(lost.pause_s_p50),
         "median time to live left": format_duration(lost.ttl_left_s_p50),
     }
-    if stay_s is not None:
-        evidence["mean life of a key at the cap"] = f"about {format_duration(stay_s)}"
+    evidence["most are lost"] = (
+        "after no length of pause" if lossy_s is None else f"after pauses of {lossy_s:g} s or more"
+    )
+    most = "" if lossy_s is None else f"; after pauses of {lossy_s:g} s or more most did"
     return fail(
         f"at the {cap} cap {share} of the turns that needed their conversation since the first "
-        "eviction found it evicted",
+        f"eviction found it evicted{most}",
         evidence,
         "raise maxmemory until a conversation stays longer than people pause, or cut the time to "
         "live so that finished conversations expire before live ones are evicted",

@@ -4,6 +4,7 @@ from workbench.analysis.loss import loss
 from workbench.analysis.windows import growth
 from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
 from workbench.runs.run import Run
+from workbench.units import format_count
 
 __all__ = ["loss_explained"]
 
@@ -34,20 +35,20 @@ def loss_explained(run: Run) -> Judgement:
     }
     if lost.missing:
         return fail(
-            f"{lost.missing:,} turns found no state, and neither eviction nor expiry explains it",
+            f"{format_count(lost.missing, 'turn')} found no state, and neither eviction nor expiry "
+            "explains it",
             evidence,
             "look for another writer or a FLUSHALL: compare cmdstat_del and cmdstat_flushall",
         )
+    gone = f"{format_count(lost.evicted, 'turn')} found the conversation gone before its time"
+    keys = format_count(evicted_keys, "key")
     if lost.evicted > evicted_keys:
         return fail(
-            f"{lost.evicted:,} turns found their conversation gone before its time, and the server "
-            f"evicted only {evicted_keys:,} keys",
+            f"{gone}, and the server evicted only {keys}",
             evidence,
             "something else deletes conversations: compare cmdstat_del, or look for a second "
             "server behind the same name",
         )
-    return ok(
-        f"{lost.evicted:,} turns found their conversation gone before its time, and the "
-        f"{evicted_keys:,} keys that the server evicted can explain them",
-        evidence,
-    )
+    if not lost.evicted:
+        return ok("no turn found the conversation gone before its time", evidence)
+    return ok(f"{gone}, which the {keys} that the server evicted can explain", evidence)

@@ -17,11 +17,10 @@ _FILLED_SHARE = 0.95
     severity="critical",
     needs=("samples",),
     source="INFO used_memory_rss and aof_last_cow_size against the cgroup's or the host's limit",
-    holds_if_late=True,
 )
 def memory_headroom(run: Run) -> Judgement:
     """Fails when resident memory plus the copy seen in a rewrite exceed the memory limit."""
-    need = memory_need(run.samples)
+    need = memory_need(run.events, run.samples)
     if need is None:
         return unknown(
             "the server has no maxmemory",
@@ -37,7 +36,7 @@ def memory_headroom(run: Run) -> Judgement:
     }
     if not need.rewrites:
         return unknown(
-            "no AOF rewrite was finished in the run, so its copy was not seen",
+            "no AOF rewrite was finished under the measured load, so its copy was not seen",
             "lengthen the run until the AOF has doubled",
             evidence,
         )

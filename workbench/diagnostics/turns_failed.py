@@ -2,7 +2,7 @@
 
 from workbench.diagnostics.finding import Judgement, fail, ok, rule
 from workbench.runs.run import Run
-from workbench.units import format_share
+from workbench.units import format_count, format_share
 
 __all__ = ["turns_failed"]
 
@@ -30,7 +30,7 @@ def turns_failed(run: Run) -> Judgement:
         return ok("no turn was refused, timed out or went wrong", evidence)
     share = format_share(total / len(sent))
     if total <= _SHARE_MAX * len(sent):
-        return ok(f"{total:,} turns ({share}) failed", evidence)
+        return ok(f"{format_count(total, 'turn')} ({share}) failed", evidence)
     return fail(
         f"{share} of the turns failed",
         evidence,

@@ -187,7 +187,7 @@ def _recording(
             versions=_versions(),
             commit=commit,
             dirty=dirty,
-            host=describe_host(),
+            host=describe_host(run_dir),
         )
         status, why = "failed", "the conductor broke off"
         try:

@@ -11,11 +11,9 @@ from workbench.plots.latency import draw_latency
 from workbench.plots.memory import draw_memory
 from workbench.plots.style import LOSS, REFERENCE, Chart, styled
 from workbench.runs.run import Run
-from workbench.units import MIB, format_bytes, format_duration, format_share
+from workbench.units import MIB, format_bytes, format_count, format_duration, format_share
 
 __all__ = ["draw_evictions", "draw_loss_by_pause", "figure_eviction", "figure_loss_by_pause"]
-
-_PAUSES_S = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 90.0, 120.0, 300.0)
 
 
 def draw_evictions(ax: Axes, samples: pd.DataFrame, *, window_s: float = 1.0) -> Axes:
@@ -114,25 +112,25 @@ def figure_eviction(run: Run) -> Chart:
     if not spans.empty:
         name_shade(above, "shaded: AOF rewrite")
     _mark_cap(above, samples)
-    return Chart(figure, _reading(run, len(spans)))
+    return Chart(figure, _reading(run))
 
 
 @styled
 def figure_loss_by_pause(run: Run) -> Chart:
     """Who is evicted: the longer the pause between two messages, the likelier the loss."""
     turns = loss.at_cap(run.measured, run.samples)
-    classes = loss.loss_by_pause(turns, edges_s=_PAUSES_S)
+    classes = loss.loss_by_pause(turns)
     figure = Figure(figsize=(9.0, 3.7))
     draw_loss_by_pause(figure.subplots(), classes)
     told = classes.dropna(subset=["evicted_share"])
-    lossy = told[told["evicted_share"] >= 0.5]
+    lossy_s = loss.lossy_pause_s(classes)
     safe = told[(told["evicted_share"] < 0.01).cummin()]
     if not told["evicted"].any():
         title = "Nobody is seen to lose a conversation, however long the pause"
-    elif lossy.empty:
+    elif lossy_s is None:
         title = "No length of pause loses more than half of its conversations"
     else:
-        title = f"Most who pause {lossy['from_s'].iloc[0]:g} s or longer lose their conversation"
+        title = f"Most who pause {lossy_s:g} s or longer lose their conversation"
     figure.suptitle(title, x=0.012, ha="left")
     reading = "No length of pause is free of losses."
     if told.empty:
@@ -159,11 +157,13 @@ def _title(run: Run) -> str:
     return f"At the {cap} cap, {lost_share} of follow-up turns found their conversation evicted"
 
 
-def _reading(run: Run, rewrites: int) -> str:
+def _reading(run: Run) -> str:
     start_s = eviction.began_s(run.samples)
     when = "Nothing is evicted" if start_s is None else f"Evictions begin at {start_s:.0f} s"
     p99 = latency.percentiles_us(run.measured)["p99"] / 1e6
-    return f"{when}; {rewrites} AOF rewrites; response p99 {format_duration(p99)}."
+    rewrites = len(persistence.finished_rewrites(run.events, run.samples))
+    rewritten = f"{format_count(rewrites, 'AOF rewrite')} under the measured load"
+    return f"{when}; {rewritten}; response p99 {format_duration(p99)}."
 
 
 def _span_s(run: Run) -> tuple[float, float]:

@@ -40,7 +40,7 @@ class Manifest(msgspec.Struct, kw_only=True):
         experiment: as it was carried out, every default filled in.
         versions: of the workbench, Python and the libraries that matter.
         commit, dirty: of the workbench's own checkout; empty if it is none.
-        host: what the machine grants: cores, memory, limits, kernel settings.
+        host: what the machine grants: cores, memory, disk, limits, kernel settings.
         server: engine, version, allocator, origin, and its settings by CONFIG GET.
         differences: what makes the figures differ from redis:7.0.
         phases: in the order of time; ``measure`` is the one that counts.

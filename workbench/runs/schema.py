@@ -3,6 +3,9 @@ The tables of a run directory: column, type, unit, source and meaning. The refer
 
 History of SCHEMA_VERSION:
     1  first form
+    2  samples: expires, errorstat_MISCONF, aof_enabled, aof_pending_bio_fsync, loading,
+       aof_rewrites_consecutive_failures; manifest.host: available_bytes, filesystem,
+       disk_free_bytes
 """
 
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ import pyarrow as pa
 
 __all__ = ["OUTCOMES", "SCHEMA_VERSION", "TABLES", "Column", "Table"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 OUTCOMES: Final = {
     "ok": "the turn was carried out",
@@ -104,12 +107,16 @@ _INTEGERS: Final = (
     ("rejected_connections", "", "connections refused for maxclients"),
     ("total_forks", "", "forks since the start"),
     ("latest_fork_usec", "µs", "duration of the latest fork"),
+    ("loading", "", "1 while the server reads its data from disk"),
+    ("aof_enabled", "", "1 if the server keeps an AOF"),
     ("aof_rewrite_in_progress", "", "1 while an AOF rewrite goes on"),
     ("aof_rewrites", "", "AOF rewrites since the start"),
+    ("aof_rewrites_consecutive_failures", "", "AOF rewrites that failed since the last good one"),
     ("aof_last_rewrite_time_sec", "s", "duration of the latest rewrite, whole seconds"),
     ("aof_current_size", "B", "size of the AOF: base and increments"),
     ("aof_base_size", "B", "size of the AOF after the latest rewrite"),
-    ("aof_delayed_fsync", "", "fsyncs that had to wait, since the start"),
+    ("aof_pending_bio_fsync", "", "fsyncs of the AOF that are under way or waiting"),
+    ("aof_delayed_fsync", "", "writes to the AOF that an fsync held up for 2 s, since the start"),
     ("aof_last_cow_size", "B", "memory that the latest rewrite copied on write"),
 )
 
@@ -121,6 +128,8 @@ _SAMPLES: Final = Table(
         Column("sample_lag_s", pa.float32(), "s", "how late the sampler itself was"),
         Column("sample_us", pa.float32(), "µs", "how long the reply took"),
         Column("keys", pa.int64(), "", "keys in all databases"),
+        Column("expires", pa.int64(), "", "of these, keys with a time to live"),
+        Column("errorstat_MISCONF", pa.int64(), "", "writes refused for a failing disk"),
         Column("run_id", _NAME, "", "changes when the server is restarted"),
         Column("aof_last_bgrewrite_status", _NAME, "", "ok or err"),
         Column("aof_last_write_status", _NAME, "", "ok or err"),

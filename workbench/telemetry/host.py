@@ -1,25 +1,33 @@
-"""What the host grants: cores, memory and its limit, kernel settings that forks depend on."""
+"""What the host grants: cores, memory and its limit, disk, kernel settings that forks depend on."""
 
 import os
 import platform
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_host", "memory_limit"]
+__all__ = ["describe_host", "filesystem", "memory_limit"]
 
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 _CGROUP_V2 = Path("/sys/fs/cgroup")
 _CGROUP_V1 = Path("/sys/fs/cgroup/memory")
+_MEMINFO = Path("/proc/meminfo")
+_MOUNTS = Path("/proc/self/mountinfo")
 
 
-def describe_host() -> dict[str, Any]:
+def describe_host(folder: Path) -> dict[str, Any]:
     """
     The host, as far as it shows; what it does not show is None.
 
+    Args:
+        folder: where the server's data will lie.
+
     Returns:
-        ``cores``, ``cpu``, ``kernel``, ``ram_bytes``, ``memory_limit_bytes`` with its
-        ``memory_limit_source`` (``cgroup v1``, ``cgroup v2`` or ``RAM``),
-        ``overcommit_memory`` and ``transparent_hugepage``.
+        ``cores``, ``cpu``, ``kernel``, ``ram_bytes``, ``available_bytes`` (of RAM, at this moment),
+        ``memory_limit_bytes`` with its ``memory_limit_source`` (``cgroup v1``, ``cgroup v2`` or
+        ``RAM``), ``overcommit_memory``, ``transparent_hugepage``; of the folder's disk, its
+        ``filesystem`` and ``disk_free_bytes``.
     """
     limit_bytes, source = memory_limit()
     return {
@@ -28,11 +36,29 @@ def describe_host() -> dict[str, Any]:
         "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "machine": platform.machine(),
         "ram_bytes": _ram_bytes(),
+        "available_bytes": _available_bytes(),
         "memory_limit_bytes": limit_bytes,
         "memory_limit_source": source,
         "overcommit_memory": _integer(Path("/proc/sys/vm/overcommit_memory")),
         "transparent_hugepage": _chosen(Path("/sys/kernel/mm/transparent_hugepage/enabled")),
+        "filesystem": filesystem(folder),
+        "disk_free_bytes": _disk_free_bytes(folder),
     }
+
+
+def filesystem(folder: Path) -> str | None:
+    """The type of the file system that a folder lies on, as in ``ext4``; None if none shows."""
+    # 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw
+    found = []
+    for line in _text(_MOUNTS).splitlines():
+        before, _, after = line.partition(" - ")
+        point = Path(
+            re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), before.split()[4])
+        )
+        if folder.resolve().is_relative_to(point):
+            found.append((len(point.parts), after.split()[0]))
+    # Of two mounts on one point the later hides the earlier.
+    return max(reversed(found), key=lambda mount: mount[0])[1] if found else None
 
 
 def memory_limit() -> tuple[int | None, str]:
@@ -64,6 +90,18 @@ def _ram_bytes() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
+        return None
+
+
+def _available_bytes() -> int | None:
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", _text(_MEMINFO), re.MULTILINE)
+    return 1024 * int(match[1]) if match else None
+
+
+def _disk_free_bytes(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
         return None
 
 

@@ -97,14 +97,24 @@ class Sampler:
     def _sample(self, *, lag_s: float) -> list[Any]:
         asked_s = time.perf_counter()
         info: dict[str, Any] = self._client.info()
+        databases = [v for k, v in info.items() if k[:2] == "db" and k[2:].isdigit()]
         row = {
             **info,
             "unix_s": self._clock.unix_s(),
             "sample_lag_s": lag_s,
             "sample_us": 1e6 * (time.perf_counter() - asked_s),
-            "keys": sum(v["keys"] for k, v in info.items() if k[:2] == "db" and k[2:].isdigit()),
+            "keys": sum(database["keys"] for database in databases),
+            "expires": sum(database["expires"] for database in databases),
+            "errorstat_MISCONF": _errors(info, "MISCONF"),
         }
         return [row.get(name) for name in _COLUMNS]
+
+
+def _errors(info: dict[str, Any], name: str) -> int | None:
+    """How often the server replied with an error; INFO names only those that came up."""
+    if "total_error_replies" not in info:
+        return None  # it keeps no such statistics, so that a missing line says nothing
+    return int(info.get(f"errorstat_{name}", {}).get("count", 0))
 
 
 def main() -> int:

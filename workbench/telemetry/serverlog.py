@@ -12,6 +12,7 @@ _LINE = re.compile(
     r"^\d+:[MCSX] (?P<time>\d+ \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3}) [.\-*#] (?P<text>.*)"
 )
 _STARTED = "Background append only file rewriting started by pid"
+_REFUSED = "Can't rewrite append only file in background: fork"
 _SUCCEEDED = "Background AOF rewrite finished successfully"
 # "terminated with success" is the child's end only: the parent has still to put its file in place.
 _FAILED = re.compile(
@@ -29,7 +30,7 @@ class RewriteSpan:
     Attributes:
         unix_s, duration_s: when, and how long.
         outcome: ``ok``, ``err``, or ``open`` if the log ends before it did.
-        detail: the child's own account of the memory it copied, if it gave one.
+        detail: the child's own account of the memory it copied, if it gave one; what went wrong.
     """
 
     unix_s: float
@@ -59,7 +60,13 @@ def logged_rewrites(log: str, *, end_unix_s: float) -> Iterator[RewriteSpan]:
         text = match["text"]
         unix_s = _unix_s(match["time"])
         if text.startswith(_STARTED):
+            if started is not None:
+                # One server rewrites once at a time: the first ended in a way that left no line,
+                # as when the server was killed and started again on the same log.
+                yield RewriteSpan(started, unix_s - started, "err", "the log does not say its end")
             started, detail = unix_s, ""
+        elif text.startswith(_REFUSED):
+            yield RewriteSpan(unix_s, 0.0, "err", text)
         elif started is None:
             continue
         elif cow := _COW.search(text):

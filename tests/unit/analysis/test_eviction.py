@@ -1,13 +1,13 @@
-"""Evictions: when they began, how fast they go, how long a conversation stays."""
+"""Evictions: when they began, and how fast they go."""
 
 import pytest
 
 from tests.frames import samples
-from workbench.analysis.eviction import began_s, rate_keys_per_s, residence_s
+from workbench.analysis.eviction import began_s, rate_keys_per_s
 
 
-def evicting(*points, keys=1000):
-    return samples({"elapsed_s": at, "evicted_keys": n, "keys": keys} for at, n in points)
+def evicting(*points):
+    return samples({"elapsed_s": at, "evicted_keys": n} for at, n in points)
 
 
 def test_first_eviction_is_the_first_sample_above_the_start():
@@ -26,20 +26,3 @@ def test_rate_is_a_mean_over_the_window():
 
     assert rate.loc[1.0] == pytest.approx(40.0)
     assert rate.loc[0.5] == pytest.approx(20.0)
-
-
-def test_residence_is_keys_held_by_keys_evicted_a_second():
-    """1000 keys at 50 evictions a second: an idle one stays 20 s."""
-    samples_at_cap = evicting((0.0, 0), (1.0, 10), (2.0, 60), (3.0, 110))
-
-    assert residence_s(samples_at_cap) == pytest.approx(20.0)
-
-
-@pytest.mark.parametrize(
-    "points",
-    [[(0.0, 0), (1.0, 0)], [(0.0, 0), (1.0, 10), (1.5, 60)], [(0.0, 0), (1.0, 9), (3.0, 9)]],
-    ids=["no eviction", "under 1 s of them", "none after the first"],
-)
-def test_residence_is_unknown_without_a_second_of_evictions(points):
-    """Too short a time at the cap tells nothing."""
-    assert residence_s(evicting(*points)) is None

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tests.frames import operations, samples
-from workbench.analysis.loss import at_cap, loss, loss_by_pause, loss_by_step
+from workbench.analysis.loss import at_cap, loss, loss_by_pause, loss_by_step, lossy_pause_s
 
 GREETING = {"elapsed_s": 0.0, "operation": "write", "step": "greeting", "turn": 0}
 TURNS = [
@@ -78,6 +78,31 @@ def test_classes_of_no_turns_are_empty_ones():
     classes = loss_by_pause(operations([]), edges_s=(0.0, 10.0, 20.0))
 
     assert classes["turns"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("evicted_of_20", "from_s"),
+    [
+        ((0, 4, 12, 18), 20.0),
+        ((0, 12, 9, 18), 10.0),  # the middle one lost under half by chance
+        ((12, 1, 2, 14), 30.0),  # the first one lost most by chance
+        ((0, 4, 9, 20), 30.0),  # not from where the heavy end makes up for it
+        ((0, 4, 18, None), 20.0),  # the longest pauses are too few to tell
+        ((0, 1, 2, 9), None),
+        ((None, None, None, None), None),
+    ],
+)
+def test_most_are_lost_from_a_pause_on_if_it_and_all_longer_ones_lose_most(evicted_of_20, from_s):
+    """A sentence that says "or longer" must hold for those that are longer."""
+    turns = []
+    for number, evicted in enumerate(evicted_of_20):
+        pause = {"elapsed_s": 0.0, "age_s": 10.0 * number}
+        turns += [pause] * (20 - evicted) if evicted is not None else [pause]
+        turns += [{**pause, "outcome": "evicted"}] * (evicted or 0)
+
+    classes = loss_by_pause(operations(turns), edges_s=(0.0, 10.0, 20.0, 30.0, 40.0))
+
+    assert lossy_pause_s(classes) == from_s
 
 
 def test_steps_come_in_the_order_of_the_conversation():

@@ -3,7 +3,14 @@
 import pytest
 
 from tests.frames import events, samples
-from workbench.analysis.persistence import memory_need, rewrite_spans, rewrites
+from workbench.analysis.persistence import (
+    aof_enabled,
+    failed_rewrites,
+    finished_rewrites,
+    memory_need,
+    rewrite_spans,
+    since_first_rewrite,
+)
 
 MIB = 1024**2
 SAMPLED = [
@@ -25,7 +32,9 @@ def test_spans_of_the_log_are_taken_before_those_of_the_samples():
 
     spans = rewrite_spans(logged, samples(SAMPLED))
 
-    assert spans.to_dict("records") == [{"elapsed_s": 2.1, "duration_s": 0.15, "source": "log"}]
+    (span,) = spans.to_dict("records")
+    assert (span["elapsed_s"], span["duration_s"], span["source"]) == (2.1, 0.15, "log")
+    assert (span["end_s"], span["unsure_s"], span["outcome"]) == (2.25, 0.0, "ok")
 
 
 def test_without_a_log_each_change_of_the_base_size_ends_a_rewrite():
@@ -34,7 +43,16 @@ def test_without_a_log_each_change_of_the_base_size_ends_a_rewrite():
 
     assert spans["elapsed_s"].tolist() == [2.0, 6.0]
     assert spans["duration_s"].tolist() == [3.0, 0.0]
+    assert spans["end_s"].tolist() == [5.0, 6.0]
+    assert set(spans["unsure_s"]) == {1.0}
     assert set(spans["source"]) == {"samples"}
+
+
+def test_base_size_after_a_restart_is_no_rewrite():
+    """The server takes for base what it loaded."""
+    restarted = [SAMPLED[0], {**SAMPLED[2], "run_id": "second"}]
+
+    assert rewrite_spans(events([]), samples(restarted)).empty
 
 
 def test_server_without_aof_has_no_spans():
@@ -45,9 +63,64 @@ def test_server_without_aof_has_no_spans():
     assert rewrite_spans(events([]), without).empty
 
 
-def test_rewrites_are_those_during_the_samples():
-    """The counter counts from the server's start; the run, from its first sample."""
-    assert rewrites(samples(SAMPLED)) == 2
+LOGGED = [
+    {"elapsed_s": -2.0, "kind": "aof_rewrite", "label": "ok", "duration_s": 0.5},
+    {"elapsed_s": -0.1, "kind": "aof_rewrite", "label": "ok", "duration_s": 0.5},
+    {"elapsed_s": 2.0, "kind": "aof_rewrite", "label": "err", "duration_s": 0.5},
+    {"elapsed_s": 4.0, "kind": "aof_rewrite", "label": "ok", "duration_s": 0.5},
+    {"elapsed_s": 5.5, "kind": "aof_rewrite", "label": "open", "duration_s": 0.5},
+]
+
+
+def test_finished_rewrites_are_those_that_ended_well_under_the_measured_load():
+    """Not the prefill's, one that failed, or one that still goes on at the end."""
+    finished = finished_rewrites(events(LOGGED), samples(SAMPLED))
+
+    assert finished["elapsed_s"].tolist() == [-0.1, 4.0]
+
+
+def test_rewrite_that_only_began_is_not_finished():
+    """The counter of INFO counts beginnings."""
+    assert finished_rewrites(events([]), samples(SAMPLED[:2])).empty
+    assert len(finished_rewrites(events([]), samples(SAMPLED))) == 2
+
+
+def test_fields_of_the_latest_rewrite_are_taken_from_the_first_finished_one_on():
+    """What they said before is of an earlier load."""
+    since = since_first_rewrite(events([]), samples(SAMPLED))
+
+    assert since["elapsed_s"].tolist() == [5.0, 6.0]
+    assert since_first_rewrite(events([]), samples(SAMPLED[:2])).empty
+
+
+def test_failed_rewrites_are_the_most_that_one_witness_tells():
+    """The log, the count of failures in a row, or the status: each misses some."""
+    status = [{**poll, "aof_last_bgrewrite_status": "err"} for poll in SAMPLED[1:]]
+    in_a_row = [
+        {**poll, "aof_rewrites_consecutive_failures": number}
+        for poll, number in zip(SAMPLED, (0, 2, 0, 1), strict=True)
+    ]
+
+    assert failed_rewrites(events(LOGGED), samples(SAMPLED)) == 1
+    assert failed_rewrites(events([]), samples([SAMPLED[0], *status])) == 1
+    assert failed_rewrites(events([]), samples(in_a_row)) == 3
+    assert failed_rewrites(events([]), samples(SAMPLED)) == 0
+
+
+def test_failure_before_the_measured_load_is_not_its_own():
+    """A status that was bad from the start tells nothing of this run."""
+    before = [
+        {"elapsed_s": at, "aof_last_bgrewrite_status": status}
+        for at, status in ((-2.0, "ok"), (-1.0, "err"), (1.0, "err"))
+    ]
+
+    assert failed_rewrites(events([]), samples(before)) == 0
+
+
+@pytest.mark.parametrize(("said", "enabled"), [(1, True), (0, False), (None, None)])
+def test_server_says_whether_it_keeps_an_aof_or_it_is_unknown(said, enabled):
+    """A managed server may not say."""
+    assert aof_enabled(samples([{"elapsed_s": 0.0, "aof_enabled": said}])) is enabled
 
 
 def test_memory_need_is_the_most_resident_and_the_most_copied():
@@ -56,11 +129,11 @@ def test_memory_need_is_the_most_resident_and_the_most_copied():
         [
             {"elapsed_s": 0.0, "used_memory_rss": 8 * MIB, "aof_last_cow_size": 0},
             {"elapsed_s": 1.0, "used_memory_rss": 6 * MIB, "aof_last_cow_size": 2 * MIB}
-            | {"aof_rewrites": 1},
+            | {"aof_base_size": 900},
         ]
     )
 
-    need = memory_need(seen)
+    need = memory_need(events([]), seen)
 
     assert (need.rss_bytes, need.cow_bytes, need.rewrites) == (8 * MIB, 2 * MIB, 1)
     assert need.needed_ratio == pytest.approx(2.0)
@@ -69,9 +142,9 @@ def test_memory_need_is_the_most_resident_and_the_most_copied():
 @pytest.mark.parametrize("cap", [0, None])
 def test_memory_need_without_a_cap_is_unknown(cap):
     """There is nothing to hold it against."""
-    assert memory_need(samples([{"elapsed_s": 0.0, "maxmemory": cap}])) is None
+    assert memory_need(events([]), samples([{"elapsed_s": 0.0, "maxmemory": cap}])) is None
 
 
 def test_memory_need_without_samples_is_unknown():
     """No server was seen."""
-    assert memory_need(samples([])) is None
+    assert memory_need(events([]), samples([])) is None

@@ -71,12 +71,17 @@ def test_too_few_turns_are_a_reason():
     """99 turns have no p99."""
     found = judged(turns(99))
 
-    assert found.reasons == ("only 99 turns were due in the measured phase: lengthen it",)
+    assert found.reasons == ("only 99 turns came due in the measured phase: lengthen it",)
 
 
 def test_no_turns_at_all_are_one_reason():
     """Nothing due, nothing delivered: said once."""
-    assert len(judged([]).reasons) == 1
+    assert judged([]).reasons == ("no turn came due in the measured phase: lengthen it",)
+
+
+def test_single_turn_is_told_as_one():
+    """Not "only 1 turns"."""
+    assert judged(turns(1)).reasons[0].startswith("only 1 turn came due")
 
 
 def test_turns_without_a_slot_at_a_fast_server_are_a_reason():

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tests.frames import samples
-from workbench.analysis.windows import growth, needed, rate_per_s
+from workbench.analysis.windows import grown, growth, needed, rate_per_s
 from workbench.errors import ColumnMissingError
 
 RESTARTED = [(0.0, 10), (1.0, 30), (2.0, 5), (4.0, 25)]
@@ -27,7 +27,7 @@ def test_rate_is_growth_over_time_and_unknown_where_the_counter_fell():
 
 
 @pytest.mark.parametrize(
-    ("points", "grown"),
+    ("points", "expected"),
     [
         ([(0.0, 10), (1.0, 30), (2.0, 45)], 35),
         ([(0.0, 10), (1.0, 10)], 0),
@@ -37,9 +37,9 @@ def test_rate_is_growth_over_time_and_unknown_where_the_counter_fell():
     ],
     ids=["grew", "stood", "restarted", "one sample", "no sample"],
 )
-def test_growth_is_last_less_first_and_unknown_when_it_cannot_be_told(points, grown):
+def test_growth_is_last_less_first_and_unknown_when_it_cannot_be_told(points, expected):
     """After a restart the difference would be wrong; of one sample there is none."""
-    assert growth(counted(points), "evicted_keys") == grown
+    assert growth(counted(points), "evicted_keys") == expected
 
 
 def test_growth_of_a_counter_that_the_server_does_not_give_is_unknown():
@@ -53,3 +53,11 @@ def test_missing_columns_are_all_named():
 
     with pytest.raises(ColumnMissingError, match="no column keys, run_id"):
         needed(frame, "elapsed_s", "keys", "run_id")
+
+
+def test_counter_is_seen_to_grow_on_both_sides_of_a_restart():
+    """3 before it, 2 after; what it counted up to its first sample is not known."""
+    polls = samples({"elapsed_s": at, "evicted_keys": n} for at, n in enumerate((5, 8, 1, 3)))
+
+    assert grown(polls, "evicted_keys") == 5
+    assert grown(polls.iloc[:1], "evicted_keys") is None

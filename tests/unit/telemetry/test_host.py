@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from workbench.telemetry import host
-from workbench.telemetry.host import describe_host, memory_limit
+from workbench.telemetry.host import describe_host, filesystem, memory_limit
 
 GIB = 1024**3
 RAM = 16 * GIB
@@ -19,6 +19,8 @@ def tree(tmp_path, monkeypatch):
     monkeypatch.setattr(host, "_OWN_CGROUPS", tmp_path / "own")
     monkeypatch.setattr(host, "_CGROUP_V2", tmp_path / "v2")
     monkeypatch.setattr(host, "_CGROUP_V1", tmp_path / "v1")
+    monkeypatch.setattr(host, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(host, "_MOUNTS", tmp_path / "mountinfo")
     return tmp_path
 
 
@@ -90,7 +92,39 @@ def test_description_names_limit_and_source(tree):
     write(tree / "own", "0::/")
     write(tree / "v2/memory.max", GIB)
 
-    described = describe_host()
+    described = describe_host(tree)
 
     assert (described["memory_limit_bytes"], described["memory_limit_source"]) == (GIB, "cgroup v2")
     assert described["ram_bytes"] == RAM
+
+
+def test_memory_that_is_free_to_take_counts_in_bytes(tree):
+    """MemAvailable, not MemFree: the kernel gives back its caches when it is asked."""
+    write(tree / "meminfo", "MemTotal: 9 kB\nMemFree: 1 kB\nMemAvailable:   4 kB")
+
+    assert describe_host(tree)["available_bytes"] == 4096
+
+
+def test_filesystem_is_that_of_the_nearest_mount(tree):
+    """A share inside a disk inside the root; of two on one point the later hides the earlier."""
+    data = tree / "a disk" / "share"
+    data.mkdir(parents=True)
+    disk = str(tree / "a disk").replace(" ", r"\040")
+    write(
+        tree / "mountinfo",
+        f"1 0 8:0 / / rw - overlay overlay rw\n2 1 8:1 / {disk} rw shared:1 - ext4 /dev/b rw\n"
+        f"3 2 8:2 / {disk} rw - xfs /dev/c rw\n4 3 0:9 / {disk}/share rw - nfs4 efs:/ rw",
+    )
+
+    found = [filesystem(folder) for folder in (tree, tree / "a disk", data, data / "later")]
+
+    assert found == ["overlay", "xfs", "nfs4", "nfs4"]
+
+
+def test_host_that_shows_no_memory_and_no_mounts_has_none_known(tree):
+    """As on macOS."""
+    described = describe_host(tree)
+
+    assert (described["available_bytes"], described["filesystem"]) == (None, None)
+    assert described["disk_free_bytes"] > 0
+    assert describe_host(tree / "missing")["disk_free_bytes"] is None

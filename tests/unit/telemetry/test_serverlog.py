@@ -87,3 +87,25 @@ def test_log_without_rewrites_has_no_spans():
     assert spans(REDIS_7_0_15.partition("Creating")[0]) == []
     assert spans("") == []
     assert spans("Traceback (most recent call last):\n") == []
+
+
+def test_rewrite_that_is_open_when_the_next_starts_went_wrong():
+    """A server that was killed in a rewrite and started again says nothing of its end."""
+    killed, after = (
+        f"1:M 23 Nov 2026 09:35:2{at}.000 * Background append only file rewriting started by pid 9"
+        for at in (1, 4)
+    )
+
+    first, second = spans(f"{killed}\n{after}\n")
+
+    assert (first.outcome, second.outcome) == ("err", "open")
+    assert first.duration_s == pytest.approx(3.0)
+
+
+def test_fork_that_was_refused_is_a_rewrite_that_failed_at_once():
+    """It never began, so no line of a start comes before it."""
+    text = "Can't rewrite append only file in background: fork: Cannot allocate memory"
+
+    (refused,) = spans(f"1:M 23 Nov 2026 09:35:21.000 # {text}\n")
+
+    assert (refused.outcome, refused.duration_s, refused.detail) == ("err", 0.0, text)
