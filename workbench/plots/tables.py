@@ -10,7 +10,7 @@ from pandas.io.formats.style import Styler
 from workbench.runs.run import Run
 from workbench.units import format_bytes, format_duration, format_share
 
-__all__ = ["loss_table", "run_facts", "run_table"]
+__all__ = ["latency_table", "loss_table", "run_facts", "run_table"]
 
 
 def run_facts(run: Run) -> dict[str, str]:
@@ -51,6 +51,21 @@ def loss_table(by_step: pd.DataFrame) -> Styler:
     """
     formats: dict[str, Any] = {"turns": "{:,}", "evicted": "{:,}", "share": format_share}
     return _plain(by_step.rename(columns={"evicted_share": "share"})).format(formats)
+
+
+def latency_table(groups: pd.DataFrame) -> Styler:
+    """
+    How long each group of turns waited; a percentile of too few turns says so.
+
+    Args:
+        groups: with ``turns``, ``p50`` and ``p99`` (µs), as ``analysis.latency`` makes them.
+    """
+    formats: dict[str, Any] = {"turns": "{:,}", "p50": _wait, "p99": _wait}
+    return _plain(groups).format(formats)
+
+
+def _wait(response_us: float) -> str:
+    return "too few" if math.isnan(response_us) else format_duration(response_us / 1e6)
 
 
 def _plain(frame: pd.DataFrame) -> Styler:

@@ -1,6 +1,7 @@
 """Every chart draws, says its unit, and is the same each time."""
 
 import inspect
+import math
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from tests.frames import make_run, operations, samples
-from workbench.analysis.latency import latency_by_window
+from workbench.analysis.latency import latency_by_step, latency_by_window, parts_by_window
 from workbench.analysis.loss import loss_by_pause, loss_by_step
 from workbench.plots.annotate import end_labels
 from workbench.plots.evictions import (
@@ -25,16 +26,24 @@ from workbench.plots.evictions import (
     figure_eviction,
     figure_loss_by_pause,
 )
-from workbench.plots.latency import draw_latency
+from workbench.plots.latency import (
+    draw_latency,
+    draw_latency_rows,
+    draw_parts,
+    figure_latency,
+    figure_latency_by_step,
+)
 from workbench.plots.memory import draw_memory
-from workbench.plots.tables import loss_table, run_table
+from workbench.plots.tables import latency_table, loss_table, run_table
 
-FIGURES = [figure_eviction, figure_loss_by_pause]
+FIGURES = [figure_eviction, figure_latency, figure_latency_by_step, figure_loss_by_pause]
 EDGES_S = (0.0, 10.0, 60.0)
 DRAWN = {
     "memory": (draw_memory, lambda run: run.samples),
     "evictions": (draw_evictions, lambda run: run.samples),
     "latency": (draw_latency, lambda run: latency_by_window(run.operations)),
+    "latency by step": (draw_latency_rows, lambda run: latency_by_step(run.measured)),
+    "parts": (draw_parts, lambda run: parts_by_window(run.operations)),
     "loss by pause": (draw_loss_by_pause, lambda run: loss_by_pause(run.measured, edges_s=EDGES_S)),
 }
 UNITS = ("MiB", "keys/s", "ms", "%")
@@ -72,7 +81,7 @@ def test_every_chart_draws_the_golden_run_with_a_unit_in_its_title(axes, tiny_ru
     assert any(
         unit in drawn.get_title(loc="center") + drawn.get_title(loc="left") for unit in UNITS
     )
-    assert drawn.lines or drawn.patches
+    assert drawn.lines or drawn.patches or drawn.collections
 
 
 @pytest.mark.parametrize(("draw", "frame"), DRAWN.values(), ids=DRAWN)
@@ -82,6 +91,7 @@ def test_every_chart_of_an_empty_run_says_why_it_is_empty(axes, tmp_path, draw, 
     axes.figure.canvas.draw()
 
     assert not axes.lines
+    assert not axes.collections
     assert any(text.get_text().strip() for text in axes.texts)
 
 
@@ -200,6 +210,81 @@ def test_labels_far_apart_stay_at_their_lines(axes):
 
     heights = [text.xy[1] for text in axes.texts]
     assert heights == pytest.approx([0.1, 0.9])
+
+
+def test_labels_of_lines_at_zero_stay_on_the_axes(axes):
+    """Two parts that end at nothing are named above the axis, not among its ticks."""
+    axes.set_ylim(0, 100)
+
+    end_labels(axes, [(0, "service", "#000000"), (0, "lag", "#000000")])
+
+    heights = [text.xy[1] for text in axes.texts]
+    assert heights[0] == pytest.approx(0)
+    assert heights[1] > 0.02
+
+
+@pytest.mark.parametrize(
+    ("parts", "cause"),
+    [
+        ({"service_us": 900.0, "lag_us": 100.0}, "mostly for its state"),
+        ({"service_us": 300.0, "lag_us": 700.0}, "mostly for the load generator"),
+        ({"service_us": 100.0, "lag_us": 0.0, "queue_us": 900.0}, "mostly in the queue"),
+        ({"service_us": 400.0, "lag_us": 300.0, "queue_us": 300.0}, "for several reasons"),
+    ],
+)
+def test_title_of_the_latency_names_what_the_slowest_turns_waited_for(tmp_path, parts, cause):
+    """Where over half of their time went; the other turns do not count."""
+    turns = [{"elapsed_s": 1.0, "response_us": 10.0, "service_us": 10.0}] * 99
+    turns += [{"elapsed_s": 1.0, "response_us": 1000.0, **parts}] * 2
+
+    chart = figure_latency(make_run(tmp_path, operations=turns))
+
+    assert chart.title == f"One turn in a hundred waits 1 ms or longer, {cause}"
+
+
+def test_latency_of_too_few_turns_claims_no_percentile(tmp_path):
+    """Ninety-nine turns have a median and no p99."""
+    chart = figure_latency(make_run(tmp_path, operations=[{"elapsed_s": 1.0}] * 99))
+
+    assert "99 turns were measured, too few" in chart.title
+    assert "slowest" not in chart.reading
+
+
+def test_step_that_waits_longest_is_named_if_it_stands_out(tmp_path):
+    """Steps that are nearly alike are not set against each other."""
+    menu = [{"elapsed_s": 1.0, "step": "menu"}] * 100
+    slow = [{"elapsed_s": 1.0, "step": "confirm", "response_us": 9000.0}] * 100
+    near = [{"elapsed_s": 1.0, "step": "confirm", "response_us": 1100.0}] * 100
+
+    apart = figure_latency_by_step(make_run(tmp_path / "apart", operations=menu + slow))
+    alike = figure_latency_by_step(make_run(tmp_path / "alike", operations=menu + near))
+
+    assert apart.title.startswith("offer_secured confirm waits longest: p99 9 ms")
+    assert alike.title.startswith("All steps wait alike")
+
+
+def test_row_of_too_few_turns_says_so(axes):
+    """A step of two turns has a median, one of one turn not even that."""
+    rows = pd.DataFrame(
+        {"turns": [2, 1], "p50": [900.0, math.nan], "p99": [math.nan, math.nan]},
+        index=["two", "one"],
+    )
+
+    draw_latency_rows(axes, rows)
+
+    said = [text.get_text() for text in axes.texts]
+    assert "p99: too few" in said
+    assert "too few" in said
+
+
+def test_latency_table_shows_no_percentile_of_too_few(tmp_path):
+    """A cell without a figure says why."""
+    by_step = latency_by_step(operations([{"elapsed_s": 0.0}] * 2))
+
+    html = latency_table(by_step).to_html()
+
+    assert "1 ms" in html
+    assert "too few" in html
 
 
 def test_title_tells_losses_apart_from_none(tmp_path):
