@@ -24,7 +24,7 @@ def code(path):
 
 def test_there_are_notebooks():
     """The tests below would pass on an empty folder."""
-    assert {"10-eviction", "20-latency"} <= {path.stem for path in NOTEBOOKS}
+    assert {"10-eviction", "20-latency", "30-aof-rewrite"} <= {path.stem for path in NOTEBOOKS}
 
 
 @each_notebook

@@ -8,6 +8,7 @@ from workbench.analysis.windows import needed
 __all__ = [
     "PARTS",
     "PERCENTILES",
+    "latency_by_rewrite",
     "latency_by_step",
     "latency_by_window",
     "parts_by_window",
@@ -96,6 +97,33 @@ def latency_by_step(operations: pd.DataFrame) -> pd.DataFrame:
     table["flow"] = table["flow"].astype(str)
     table = table.sort_values(["flow", "position"], kind="stable", ignore_index=True)
     return table[["flow", "step", "turns", "p50", "p99"]]
+
+
+def latency_by_rewrite(operations: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
+    """
+    Response percentiles of the turns that were due during an AOF rewrite, and of all others.
+
+    A turn belongs where it was due. Were it put where it ended, or wherever it overlaps, slow
+    turns would fall into rewrites only because they last longer.
+
+    Args:
+        operations: columns ``elapsed_s`` (s) and ``response_us`` (µs).
+        spans: columns ``elapsed_s`` and ``duration_s`` (s), as ``persistence.rewrite_spans``.
+
+    Returns:
+        Two rows, ``during a rewrite`` and ``at other times``; columns ``turns``, ``p50`` and
+        ``p99`` in µs, NaN where there are too few turns.
+    """
+    frame = needed(operations, "elapsed_s", "response_us")
+    during = pd.Series(data=False, index=frame.index)
+    for start_s, duration_s in zip(spans["elapsed_s"], spans["duration_s"], strict=True):
+        during |= frame["elapsed_s"].between(start_s, start_s + duration_s, inclusive="left")
+    sides = {"during a rewrite": frame[during], "at other times": frame[~during]}
+    rows = {
+        name: {"turns": len(side), **{p: percentiles_us(side)[p] for p in ("p50", "p99")}}
+        for name, side in sides.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").astype({"turns": int})
 
 
 def slowest(operations: pd.DataFrame) -> pd.DataFrame:

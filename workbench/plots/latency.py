@@ -120,7 +120,8 @@ def draw_latency_rows(ax: Axes, rows: pd.DataFrame) -> Axes:
         for y, value in zip(at, shown[column], strict=True):
             if not np.isnan(value):
                 _say(ax, value, y, f"{value:.3g}", colour, beside, ha)
-        _say(ax, float(shown[column].iloc[0]), -0.55, column, colour, 0, "center")
+        for value in shown[column].dropna().iloc[:1]:
+            _say(ax, value, -0.55, column, colour, 0, "center")
     for y, (p50, p99, turns) in enumerate(
         zip(shown["p50"], shown["p99"], rows["turns"], strict=True)
     ):

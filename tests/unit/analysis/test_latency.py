@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.frames import operations
+from tests.frames import events, operations, samples
 from workbench.analysis.latency import (
+    latency_by_rewrite,
     latency_by_step,
     latency_by_window,
     parts_by_window,
@@ -16,6 +17,7 @@ from workbench.analysis.latency import (
     slowest,
     window_wide_enough_s,
 )
+from workbench.analysis.persistence import rewrite_spans
 from workbench.errors import ColumnMissingError
 
 
@@ -151,3 +153,44 @@ def test_parts_of_the_slowest_are_those_of_each_window():
     assert every.index.tolist() == [0.0, 1.0]
     assert tail.index.tolist() == [0.0]
     assert tail.loc[0.0].tolist() == [9.0, 81.0, 0.0]
+
+
+def spans(*from_to_s):
+    return pd.DataFrame(
+        [(start, stop - start) for start, stop in from_to_s],
+        columns=["elapsed_s", "duration_s"],
+    )
+
+
+def test_turn_belongs_where_it_was_due():
+    """One due before a rewrite that ends in it is outside; one due on its last stroke is too."""
+    turns = operations(
+        {"elapsed_s": at, "response_us": us}
+        for at, us in [(0.9, 5e6), (1.0, 10.0), (1.9, 20.0), (2.0, 1.0), (5.0, 2.0), (6.0, 30.0)]
+    )
+
+    sides = latency_by_rewrite(turns, spans((1.0, 2.0), (5.5, 7.0)))
+
+    assert sides["turns"].to_dict() == {"during a rewrite": 3, "at other times": 3}
+    assert sides["p50"].tolist() == [20.0, 2.0]
+    assert sides["p99"].isna().all()
+
+
+def test_overlapping_rewrites_count_a_turn_once():
+    """Spans of a log that was cut may overlap."""
+    turns = operations({"elapsed_s": at} for at in (1.0, 2.5, 4.0))
+
+    sides = latency_by_rewrite(turns, spans((0.0, 3.0), (2.0, 3.0)))
+
+    assert sides["turns"].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("rows", [[], [{"elapsed_s": 1.0}]])
+def test_without_rewrites_every_turn_is_outside(rows):
+    """Two rows all the same: none during, and what that means is the reader's matter."""
+    none = rewrite_spans(events([]), samples([]))
+
+    sides = latency_by_rewrite(operations(rows), none)
+
+    assert sides["turns"].tolist() == [0, len(rows)]
+    assert sides["p50"].isna().all()

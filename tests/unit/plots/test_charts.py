@@ -20,6 +20,12 @@ from tests.frames import make_run, operations, samples
 from workbench.analysis.latency import latency_by_step, latency_by_window, parts_by_window
 from workbench.analysis.loss import loss_by_pause, loss_by_step
 from workbench.plots.annotate import end_labels
+from workbench.plots.aof import (
+    draw_aof_size,
+    draw_resident,
+    figure_aof,
+    figure_latency_by_rewrite,
+)
 from workbench.plots.evictions import (
     draw_evictions,
     draw_loss_by_pause,
@@ -35,10 +41,20 @@ from workbench.plots.latency import (
 )
 from workbench.plots.memory import draw_memory
 from workbench.plots.tables import latency_table, loss_table, run_table
+from workbench.runs.schema import TABLES
 
-FIGURES = [figure_eviction, figure_latency, figure_latency_by_step, figure_loss_by_pause]
+FIGURES = [
+    figure_aof,
+    figure_eviction,
+    figure_latency,
+    figure_latency_by_rewrite,
+    figure_latency_by_step,
+    figure_loss_by_pause,
+]
 EDGES_S = (0.0, 10.0, 60.0)
 DRAWN = {
+    "aof": (draw_aof_size, lambda run: run.samples),
+    "resident": (draw_resident, lambda run: run.samples),
     "memory": (draw_memory, lambda run: run.samples),
     "evictions": (draw_evictions, lambda run: run.samples),
     "latency": (draw_latency, lambda run: latency_by_window(run.operations)),
@@ -285,6 +301,83 @@ def test_latency_table_shows_no_percentile_of_too_few(tmp_path):
 
     assert "1 ms" in html
     assert "too few" in html
+
+
+NO_AOF = dict.fromkeys(name for name in TABLES["samples"].arrow.names if name.startswith("aof_"))
+CALM = [{"elapsed_s": at} for at in (0.0, 4.0, 8.0)]
+REWRITTEN = [
+    {"elapsed_s": 0.0},
+    {"elapsed_s": 4.0, "aof_base_size": 900, "aof_last_rewrite_time_sec": 2, "aof_rewrites": 1}
+    | {"aof_last_cow_size": 3 * 1024**2},
+]
+LOGGED = [{"elapsed_s": 1.0, "kind": "aof_rewrite", "label": "ok", "duration_s": 1.0}]
+
+
+@pytest.mark.parametrize("make", [figure_aof, figure_latency_by_rewrite])
+@pytest.mark.parametrize(
+    ("seen", "says"),
+    [
+        ([], "The server was not sampled in this run"),
+        ([{**row, **NO_AOF} for row in CALM], "The server keeps no AOF"),
+        (CALM, "No AOF rewrite was seen in this run"),
+    ],
+    ids=["no samples", "no AOF", "no rewrite"],
+)
+def test_run_without_rewrites_says_why(tmp_path, make, seen, says):
+    """A chart of what did not happen names the reason."""
+    turns = [{"elapsed_s": 1.0}] * 200
+
+    chart = make(make_run(tmp_path, samples=seen, operations=turns))
+
+    assert chart.title.startswith(says)
+    assert "<svg" in chart.svg()
+    assert "nan" not in f"{chart.title} {chart.words}"
+
+
+def test_panel_of_a_server_without_aof_says_so(axes):
+    """It is another thing than no sample."""
+    draw_aof_size(axes, samples([{**row, **NO_AOF} for row in CALM]))
+
+    assert axes.texts[0].get_text() == "the server keeps no AOF"
+
+
+def test_durations_in_whole_seconds_are_no_share_of_the_time(tmp_path):
+    """Only the server's log tells how long a rewrite took; without it the chart says what it is."""
+    guessed = make_run(tmp_path / "samples", samples=REWRITTEN)
+    logged = make_run(tmp_path / "log", samples=REWRITTEN, events=LOGGED)
+
+    assert figure_aof(guessed).title == "1 AOF rewrite copied 3 MiB at most"
+    assert figure_aof(logged).title == (
+        "1 AOF rewrite took 25 % of the time and copied 3 MiB at most"
+    )
+    for make in (figure_aof, figure_latency_by_rewrite):
+        assert "whole seconds" in make(guessed).reading
+        assert "whole seconds" not in make(logged).reading
+
+
+def test_p99_during_rewrites_stands_against_the_other(tmp_path):
+    """With the number of turns that it rests on."""
+    turns = [{"elapsed_s": 1.5, "response_us": 9000.0}] * 250 + [{"elapsed_s": 3.0}] * 100
+
+    chart = figure_latency_by_rewrite(
+        make_run(tmp_path, operations=turns, samples=REWRITTEN, events=LOGGED)
+    )
+
+    assert chart.title == "During AOF rewrites the p99 is 9 ms, and 1 ms at other times"
+    assert "250 turns were due during a rewrite, 100 at other times" in chart.reading
+    assert "rests on the slowest 3 of them" in chart.reading
+
+
+def test_too_few_turns_during_rewrites_tell_nothing(tmp_path):
+    """Ninety-nine turns have no p99, so there is nothing to compare."""
+    turns = [{"elapsed_s": 1.5}] * 99 + [{"elapsed_s": 3.0}] * 100
+
+    chart = figure_latency_by_rewrite(
+        make_run(tmp_path, operations=turns, samples=REWRITTEN, events=LOGGED)
+    )
+
+    assert chart.title == "Too few turns came during AOF rewrites to tell what they cost"
+    assert "p99: too few" in [text.get_text() for text in chart.figure.axes[0].texts]
 
 
 def test_title_tells_losses_apart_from_none(tmp_path):
