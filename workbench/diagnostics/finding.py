@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -68,6 +69,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, str] = msgspec.field(default_factory=dict)
     advice: str = ""
     source: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Finding {self.rule}, {self.verdict}: {sentence(self.says)}>"
+
+    def _repr_markdown_(self) -> str:
+        return _paragraph(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,4 +277,5 @@ def _paragraph(found: Finding) -> str:
     if found.advice:
         lines.append(f"*Advice:* {sentence(found.advice)}")
     lines.append(f"*Source:* {sentence(found.source)}")
-    return "  \n".join(lines)
+    # A text that looks like a tag is shown, not obeyed.
+    return escape("  \n".join(lines), quote=False)

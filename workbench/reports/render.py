@@ -17,7 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 from workbench.checkout import notebooks_dir
 from workbench.diagnostics.finding import Findings, evaluate, sentence
 from workbench.errors import ParameterError, ReportError, nearest
-from workbench.plots.tables import run_facts
+from workbench.runs.facts import run_facts
 from workbench.runs.manifest import STATUSES
 from workbench.runs.run import Run
 from workbench.state.redaction import redact

@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 
 from workbench.checkout import runs_dir
 from workbench.errors import RunError, nearest
-from workbench.runs.manifest import MANIFEST, Manifest, read_manifest
+from workbench.runs.facts import html_table, run_facts, server_name
+from workbench.runs.listing import list_runs
+from workbench.runs.manifest import Manifest, read_manifest
 from workbench.runs.schema import TABLES
 
-__all__ = ["Run", "list_runs", "open_run"]
+__all__ = ["Run", "open_run"]
 
 _LATEST: Final = "latest"
 
@@ -74,6 +76,14 @@ class Run:
         """Every second of the load processes."""
         return self._table("generator")
 
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        return f"<Run {manifest.run_id}: {manifest.status}, {server_name(manifest.server)}>"
+
+    def _repr_html_(self) -> str:
+        why = {"Why": self.manifest.why} if self.manifest.why else {}
+        return html_table((run_facts(self) | why).items())
+
     def _table(self, name: str) -> pd.DataFrame:
         schema = TABLES[name].arrow
         parts = [_read_part(path, schema) for path in sorted((self.path / name).glob("part-*"))]
@@ -98,7 +108,7 @@ def open_run(where: str | Path) -> Run:
         known = list_runs()
         if not known:
             raise RunError(f"there is no run in {runs_dir()}; make one with: workbench run")
-        path = known[-1]
+        path = known[-1].path
     elif not path.exists() and (runs_dir() / path.name).exists():
         path = runs_dir() / path.name
     if not path.exists():
@@ -112,19 +122,6 @@ def open_run(where: str | Path) -> Run:
             "judged: wait for it, or run the experiment again"
         )
     return run
-
-
-def list_runs() -> list[Path]:
-    """The directories of all sealed runs, the latest last."""
-    found = []
-    for manifest in sorted(runs_dir().glob(f"*/{MANIFEST}")):
-        try:
-            status = read_manifest(manifest.parent).status
-        except RunError:
-            continue
-        if status != "running":
-            found.append(manifest.parent)
-    return found
 
 
 def _read_part(path: Path, schema: pa.Schema) -> pa.Table:

@@ -277,3 +277,23 @@ def test_golden_run_is_judged_as_on_the_machine_that_recorded_it(tiny_run):
     again = json.loads(write_findings(tiny_run, evaluate(tiny_run)).read_bytes())
 
     assert again == committed
+
+
+def test_finding_shows_its_verdict_evidence_and_source():
+    """By itself in a notebook as among the others; in a line where there is no notebook."""
+    finding = Finding(
+        rule="a-rule",
+        title="Does it hold?",
+        severity="info",
+        verdict="fail",
+        says="of <b>5</b> turns 3 failed",
+        evidence={"turns": "5"},
+        source="the run",
+    )
+
+    text = finding._repr_markdown_()
+
+    assert repr(finding) == "<Finding a-rule, fail: Of <b>5</b> turns 3 failed.>"
+    for part in ("**FAIL**", "Does it hold?", "turns: **5**", "*Source:* The run."):
+        assert part in text
+    assert "<b>" not in text

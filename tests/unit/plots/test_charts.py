@@ -40,7 +40,7 @@ from workbench.plots.latency import (
     figure_latency_by_step,
 )
 from workbench.plots.memory import draw_memory
-from workbench.plots.tables import latency_table, loss_table, run_table
+from workbench.plots.tables import latency_table, loss_table
 from workbench.runs.schema import TABLES
 
 FIGURES = [
@@ -428,18 +428,10 @@ def test_evictions_of_one_sample_are_no_rate(axes):
 
 def test_tables_of_the_golden_run_are_the_same_each_time(tiny_run):
     """A page can be compared with the one before."""
-    by_step = loss_by_step(tiny_run.measured)
+    lost, waited = loss_by_step(tiny_run.measured), latency_by_step(tiny_run.measured)
 
-    for make, of in ((run_table, tiny_run), (loss_table, by_step)):
+    for make, of in ((loss_table, lost), (latency_table, waited)):
         assert make(of).to_html() == make(of).to_html()
-
-
-@pytest.mark.parametrize("host", [{}, {"memory_limit_bytes": None}], ids=["nothing", "no limit"])
-def test_run_table_says_what_the_host_did_not_show(tmp_path, host):
-    """Unknown is not zero."""
-    shown = run_table(make_run(tmp_path, host=host)).data.set_index("what")["value"]
-
-    assert "memory limit unknown" in shown["Host"]
 
 
 def test_loss_table_of_no_turns_is_empty():

@@ -6,7 +6,8 @@ import pytest
 
 from tests.frames import START_UNIX_S, make_run
 from workbench.errors import RunError
-from workbench.runs.run import Run, list_runs, open_run
+from workbench.runs.listing import list_runs
+from workbench.runs.run import Run, open_run
 from workbench.runs.schema import TABLES
 
 
