@@ -44,6 +44,15 @@ def test_cells_stand_in_the_form_s_order(path):
 
 
 @each_notebook
+def test_notebook_shows_the_run_or_the_example(path):
+    """It opens before the first run too, and its run cell says whose run it shows."""
+    sources = {cell.id: cell.source for cell in code(path)}
+
+    assert "run = open_run_or_example(run_dir)" in sources["setup"]
+    assert sources["run"] == "run"
+
+
+@each_notebook
 def test_nothing_that_was_executed_is_committed(path):
     """Outputs and counts belong to a run, not to the repository."""
     assert not any(cell.outputs or cell.execution_count for cell in code(path))

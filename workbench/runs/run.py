@@ -8,16 +8,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.checkout import runs_dir
+from workbench.checkout import example_run_dir, runs_dir
 from workbench.errors import RunError, nearest
 from workbench.runs.facts import html_table, run_facts, server_name
 from workbench.runs.listing import list_runs
 from workbench.runs.manifest import Manifest, read_manifest
 from workbench.runs.schema import TABLES
 
-__all__ = ["Run", "open_run"]
+__all__ = ["Run", "open_run", "open_run_or_example"]
 
 _LATEST: Final = "latest"
+_EXAMPLE: Final = (
+    "This is the example that comes with the tests, not a run of yours: make one with "
+    "`workbench run`, or in the notebook 00-tour."
+)
 
 
 class Run:
@@ -37,6 +41,11 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.manifest: Manifest = read_manifest(path)
+
+    @property
+    def is_example(self) -> bool:
+        """Whether it is the run that comes with the tests."""
+        return self.path.resolve() == example_run_dir()
 
     @property
     def start_unix_s(self) -> float:
@@ -78,11 +87,13 @@ class Run:
 
     def __repr__(self) -> str:
         manifest = self.manifest
-        return f"<Run {manifest.run_id}: {manifest.status}, {server_name(manifest.server)}>"
+        example = ", the example of the tests" if self.is_example else ""
+        return f"<Run {manifest.run_id}: {manifest.status}, {server_name(manifest.server)}{example}>"
 
     def _repr_html_(self) -> str:
         why = {"Why": self.manifest.why} if self.manifest.why else {}
-        return html_table((run_facts(self) | why).items())
+        example = f"<p><strong>{_EXAMPLE}</strong></p>" if self.is_example else ""
+        return example + html_table((run_facts(self) | why).items())
 
     def _table(self, name: str) -> pd.DataFrame:
         schema = TABLES[name].arrow
@@ -122,6 +133,23 @@ def open_run(where: str | Path) -> Run:
             "judged: wait for it, or run the experiment again"
         )
     return run
+
+
+def open_run_or_example(where: str | Path) -> Run:
+    """
+    A sealed run, for a notebook: the example if the latest is asked for and there is none at all.
+
+    Whoever opens a notebook before the first run sees charts, and the run says that it is the
+    example. A verdict on that would answer nobody's question, so commands use ``open_run``.
+
+    Raises:
+        RunError: as ``open_run`` does.
+    """
+    path = Path(where)
+    wants_latest = path.name == _LATEST and not path.exists()
+    if wants_latest and not list_runs() and example_run_dir().is_dir():
+        return Run(example_run_dir())
+    return open_run(where)
 
 
 def _read_part(path: Path, schema: pa.Schema) -> pa.Table:
