@@ -88,6 +88,18 @@ def test_compose_publishes_on_loopback_only():
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+def test_lab_listens_on_loopback_only_and_opens_the_tour():
+    """Whoever runs cells runs programs: not from the network, and not without the token."""
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = re.search(r"^lab:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1]
+    opened = re.search(r"default_url=/lab/tree/(\S+)", recipe)[1]
+
+    assert "--ip 127.0.0.1" in recipe
+    assert "token" not in recipe
+    assert "password" not in recipe
+    assert (ROOT / "notebooks" / opened).is_file()
+
+
 def test_conda_environment_agrees_with_pyproject():
     """environment.yml asks for the same Python, and leaves the packages to pyproject.toml."""
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())

@@ -13,7 +13,7 @@ import pytest
 from tests.waiting import wait_until
 from workbench.errors import ServerMissingError, ServerNotReadyError, UsageError
 from workbench.server import process as processes
-from workbench.server.process import PrivateServer, tail
+from workbench.server.process import PrivateServer, scratch_server, tail
 from workbench.server.profiles import DEFAULTS_OF_7_0, profile
 from workbench.state import connect
 
@@ -239,3 +239,14 @@ def test_client_of_the_server_never_repeats_a_command_by_itself(redis_server):
         retries = client.get_connection_kwargs()["retry"].get_retries()
 
     assert retries == 0
+
+
+def test_scratch_server_goes_with_its_data(tmp_path):
+    """When the block ends, neither process nor folder is left."""
+    with scratch_server(profile("demo"), below=tmp_path) as server:
+        pid = server.pid
+        during = list(tmp_path.iterdir())
+
+    assert during == [server.folder]
+    assert not alive(pid)
+    assert list(tmp_path.iterdir()) == []

@@ -181,10 +181,12 @@ class Findings(tuple[Finding, ...]):
         """Verdict, sentence, evidence, advice and source of each."""
         return "\n\n".join(_paragraph(found) for found in self)
 
+    def __repr__(self) -> str:
+        return "\n".join(f"{found.verdict}: {found.says}" for found in self)
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        plain = "\n".join(f"{found.verdict}: {found.says}" for found in self)
         data = {"verdict": self.verdict, "findings": msgspec.to_builtins(list(self))}
-        return {"text/markdown": self.to_markdown(), "text/plain": plain, FINDINGS_MIME: data}
+        return {"text/markdown": self.to_markdown(), "text/plain": repr(self), FINDINGS_MIME: data}
 
 
 def evaluate(run: Run) -> Findings:

@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Final, Self
 
@@ -20,7 +22,7 @@ from workbench.server.binary import ServerBinary, find_binary
 from workbench.server.profiles import DEFAULTS_OF_7_0, ServerProfile
 from workbench.state import connect
 
-__all__ = ["PrivateServer", "die_with_parent", "free_port", "tail"]
+__all__ = ["PrivateServer", "die_with_parent", "free_port", "scratch_server", "tail"]
 
 _PR_SET_PDEATHSIG: Final = 1
 _READY_S: Final = 10.0
@@ -189,6 +191,23 @@ class PrivateServer:
         if self.binary.engine == "valkey":
             directives |= DEFAULTS_OF_7_0
         return "".join(f"{name} {value}\n" for name, value in directives.items())
+
+
+@contextmanager
+def scratch_server(settings: ServerProfile, *, below: Path) -> Iterator[PrivateServer]:
+    """
+    A private server to try something on: its data goes with it.
+
+    Args:
+        settings: its profile.
+        below: the folder in which its own is made, and removed.
+    """
+    below.mkdir(parents=True, exist_ok=True)
+    with (
+        TemporaryDirectory(prefix=".server-", dir=below) as folder,
+        PrivateServer(settings, Path(folder)) as server,
+    ):
+        yield server
 
 
 def free_port() -> int:

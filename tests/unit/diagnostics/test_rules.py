@@ -297,3 +297,13 @@ def test_finding_shows_its_verdict_evidence_and_source():
     for part in ("**FAIL**", "Does it hold?", "turns: **5**", "*Source:* The run."):
         assert part in text
     assert "<b>" not in text
+
+
+def test_findings_are_a_line_each_where_there_is_no_notebook(tiny_run):
+    """Verdict and sentence; IPython shows a tuple by its repr, whatever else it offers."""
+    findings = evaluate(tiny_run)
+
+    lines = repr(findings).splitlines()
+
+    assert lines == [f"{found.verdict}: {found.says}" for found in findings]
+    assert findings._repr_mimebundle_()["text/plain"] == repr(findings)
