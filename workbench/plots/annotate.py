@@ -10,7 +10,6 @@ __all__ = [
     "end_labels",
     "limit_line",
     "moment",
-    "moment_name",
     "name_shade",
     "no_data",
     "shade_spans",
@@ -82,22 +81,6 @@ def limit_line(ax: Axes, y: float) -> None:
 def moment(ax: Axes, x: float) -> None:
     """A moment that counts: a thin upright line."""
     ax.axvline(x, color=REFERENCE, lw=0.8, zorder=1)
-
-
-def moment_name(ax: Axes, x: float, text: str) -> None:
-    """Say once what the moment is, at the top of the axes, to its left."""
-    ax.annotate(
-        text,
-        (x, 1),
-        xycoords=ax.get_xaxis_transform(),
-        xytext=(-5, -3),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        color=REFERENCE,
-        fontsize="small",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
-    )
 
 
 def no_data(ax: Axes, text: str) -> None:

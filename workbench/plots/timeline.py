@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis.persistence import rewrite_spans
-from workbench.plots.annotate import moment, moment_name, name_shade, shade_spans
+from workbench.plots.annotate import moment, name_shade, shade_spans
 from workbench.runs.run import Run
 
 __all__ = ["headline", "timeline"]
@@ -23,6 +23,7 @@ def timeline(run: Run, panels: Sequence[Axes]) -> None:
     """Give the panels, from the top down, the run's time, its rewrites and its measured start."""
     first_s, last_s = _span_s(run)
     spans = rewrite_spans(run.events, run.samples)
+    measured = run.measured_s > 0
     for ax in panels:
         ax.set_xlim(first_s, last_s)
         shade_spans(
@@ -30,11 +31,11 @@ def timeline(run: Run, panels: Sequence[Axes]) -> None:
             zip(spans["elapsed_s"], spans["duration_s"], strict=True),
             width_least=0.004 * (last_s - first_s),
         )
-        moment(ax, 0.0)
-    moment_name(panels[-1], 0.0, "measured from here")
+        if measured:
+            moment(ax, 0.0)
     if not spans.empty:
         name_shade(panels[0], "shaded: AOF rewrite")
-    panels[-1].set_xlabel("elapsed, s")
+    panels[-1].set_xlabel("elapsed, s; measured from 0 on" if measured else "elapsed, s")
 
 
 def _span_s(run: Run) -> tuple[float, float]:

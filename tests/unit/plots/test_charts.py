@@ -205,6 +205,15 @@ def test_chart_shown_in_a_notebook_carries_alternative_text(tiny_run, make):
     assert f'alt="{escape(data["text/plain"])}"' in data["text/html"]
 
 
+def test_only_a_run_that_came_to_its_measured_phase_names_its_start(tmp_path):
+    """Time 0 of a run that was stopped before is its own start, and nothing is measured there."""
+    begun = figure_eviction(make_run(tmp_path / "begun")).figure.axes[-1]
+    stopped = figure_eviction(make_run(tmp_path / "stopped", measured_s=None)).figure.axes[-1]
+
+    assert begun.get_xlabel() == "elapsed, s; measured from 0 on"
+    assert stopped.get_xlabel() == "elapsed, s"
+
+
 def test_labels_at_one_height_are_pushed_apart(axes):
     """Two lines that end together have names that can both be read."""
     axes.set_ylim(0, 100)
