@@ -46,8 +46,9 @@ pytest: .venv/.ready ## tests: units, real servers, a headless load, notebooks
 docs: .venv/.ready ## write the generated pages of docs/reference again
 	@$(BIN)/python scripts/generate_docs.py
 
-lab: .venv/.ready ## JupyterLab on the notebooks, on this machine only
-	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
+lab: .venv/.ready ## JupyterLab on the notebooks, the tour first, on this machine only
+	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks \
+	--LabApp.default_url=/lab/tree/00-tour.ipynb
 
 picture: .venv/.ready ## draw the README's chart from the latest run
 	@$(BIN)/python -c "from pathlib import Path; from workbench.plots.evictions import figure_eviction; \

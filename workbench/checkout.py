@@ -1,11 +1,11 @@
-"""Where the folders beside the package lie: load scenarios, notebooks, runs."""
+"""Where the folders beside the package lie: load scenarios, notebooks, runs, an example."""
 
 import os
 from pathlib import Path
 
 from workbench.errors import UsageError
 
-__all__ = ["experiments_dir", "loadtests_dir", "notebooks_dir", "runs_dir"]
+__all__ = ["example_run_dir", "experiments_dir", "loadtests_dir", "notebooks_dir", "runs_dir"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,6 +28,11 @@ def notebooks_dir() -> Path:
 def runs_dir() -> Path:
     """Where runs are kept: ``WORKBENCH_RUNS``, else ``runs`` in the checkout."""
     return Path(os.environ.get("WORKBENCH_RUNS") or _ROOT / "runs")
+
+
+def example_run_dir() -> Path:
+    """The run that comes with the tests: what a notebook shows as long as there is no other."""
+    return _ROOT / "tests" / "data" / "runs" / "tiny"
 
 
 def _beside(name: str) -> Path:

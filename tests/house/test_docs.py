@@ -59,6 +59,18 @@ def test_readme_names_only_make_targets_that_exist():
     assert named <= targets
 
 
+def test_lab_listens_on_loopback_only_and_opens_the_tour():
+    """Whoever runs cells runs programs: not from the network, and not without the token."""
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = re.search(r"^lab:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1]
+    opened = re.search(r"default_url=/lab/tree/(\S+)", recipe)[1]
+
+    assert "--ip 127.0.0.1" in recipe
+    assert "token" not in recipe
+    assert "password" not in recipe
+    assert (ROOT / "notebooks" / opened).is_file()
+
+
 def test_lock_has_a_hash_for_every_package_and_names_no_registry():
     """The lock is complete, and says nothing of where packages come from."""
     locks = sorted(ROOT.glob("requirements*.lock"))

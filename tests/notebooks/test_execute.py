@@ -7,6 +7,7 @@ from html import unescape
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 
 from tests.conftest import GOLDEN
@@ -18,10 +19,11 @@ from workbench.runs.lock import hold
 from workbench.runs.manifest import read_manifest, write_manifest
 from workbench.runs.run import Run, open_run
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+TOUR = Path(__file__).resolve().parents[2] / "notebooks" / "00-tour.ipynb"
+READERS = sorted(path for path in TOUR.parent.glob("*.ipynb") if path != TOUR)
 
 
-@pytest.fixture(scope="module", params=[path.stem for path in NOTEBOOKS])
+@pytest.fixture(scope="module", params=[path.stem for path in READERS])
 def rendered(request, tmp_path_factory):
     """A notebook's page and executed copy, made of the golden run."""
     run = Run(shutil.copytree(GOLDEN, tmp_path_factory.mktemp("rendered") / "tiny"))
@@ -96,6 +98,20 @@ def test_executed_copy_is_complete(rendered):
     assert all(cell.execution_count for cell in code)
     assert executed.metadata.papermill.exception is None
     assert {path.name for path in page.parent.iterdir()} == {page.name, f"{page.stem}.ipynb"}
+
+
+@pytest.mark.parametrize("path", READERS, ids=lambda path: path.stem)
+def test_notebook_opened_before_the_first_run_shows_the_example(path, runs_folder, tmp_path):
+    """From any folder, by its defaults; it says whose run that is, and leaves it as it was."""
+    before = {file: file.stat().st_mtime_ns for file in GOLDEN.rglob("*")}
+
+    executed = papermill.execute_notebook(
+        path, tmp_path / path.name, kernel_name="python3", progress_bar=False, cwd=tmp_path
+    )
+
+    shown = next(cell for cell in executed.cells if cell.id == "run").outputs[0].data
+    assert "not a run of yours" in shown["text/html"]
+    assert before == {file: file.stat().st_mtime_ns for file in GOLDEN.rglob("*")}
 
 
 def test_unknown_parameter_is_refused_with_the_nearest(tiny_run):

@@ -9,9 +9,14 @@ import papermill
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
-READING_ROOMS = ("runs", "analysis", "diagnostics", "plots")
+TOUR = next(path for path in NOTEBOOKS if path.stem == "00-tour")
+READERS = [path for path in NOTEBOOKS if path != TOUR]
+READING_ROOMS = {"runs", "analysis", "diagnostics", "plots"}
+# The tour makes the run that it reads: it alone may start something.
+STARTING_ROOMS = {"checkout", "experiments", "server", "state", "units"}
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_reader = pytest.mark.parametrize("path", READERS, ids=lambda path: path.stem)
 
 
 def cells(path):
@@ -24,10 +29,10 @@ def code(path):
 
 def test_there_are_notebooks():
     """The tests below would pass on an empty folder."""
-    assert "10-eviction" in {path.stem for path in NOTEBOOKS}
+    assert {"10-eviction", "20-latency", "30-aof-rewrite"} <= {path.stem for path in NOTEBOOKS}
 
 
-@each_notebook
+@each_reader
 def test_cells_stand_in_the_form_s_order(path):
     """question, parameters, setup, run, then chart and reading in pairs, then verdict."""
     names = [cell.id for cell in cells(path)]
@@ -41,6 +46,30 @@ def test_cells_stand_in_the_form_s_order(path):
     for chart, reading in pairs:
         assert chart.startswith("chart-")
         assert reading == chart.replace("chart-", "reading-", 1)
+
+
+@each_reader
+def test_notebook_shows_the_run_or_the_example(path):
+    """It opens before the first run too, and its run cell says whose run it shows."""
+    sources = {cell.id: cell.source for cell in code(path)}
+
+    assert "run = open_run_or_example(run_dir)" in sources["setup"]
+    assert sources["run"] == "run"
+
+
+def test_tour_announces_each_step_in_words():
+    """question, parameters, setup, then words and step in pairs, the verdict last."""
+    found = cells(TOUR)
+    names = [cell.id for cell in found]
+
+    pairs = list(zip(found[3::2], found[4::2], strict=True))
+
+    assert names[:3] == ["question", "parameters", "setup"]
+    assert names[-1] == "verdict"
+    assert pairs
+    for words, step in pairs:
+        assert (words.cell_type, step.cell_type) == ("markdown", "code")
+        assert words.id == f"why-{step.id}"
 
 
 @each_notebook
@@ -62,7 +91,7 @@ def test_parameters_are_typed_and_explained(path):
 
     assert [cell.id for cell in tagged] == ["parameters"]
     assert set(listed) == assigned
-    assert "run_dir" in listed
+    assert ("run_dir" in listed) == (path != TOUR)
     for parameter in listed.values():
         assert parameter["inferred_type_name"] not in {"", "None"}
         assert parameter["help"]
@@ -83,23 +112,31 @@ def test_cells_call_the_package_and_hold_no_logic(path):
     assert found == []
 
 
-@each_notebook
-def test_notebook_reads_runs_and_starts_nothing(path):
-    """It imports from the rooms that read a run, and from nowhere else."""
-    modules = [
-        node.module or ""
+def rooms(path):
+    """The rooms of the house that a notebook imports from."""
+    imports = [
+        node
         for cell in code(path)
         for node in ast.walk(ast.parse(cell.source))
-        if isinstance(node, ast.ImportFrom)
+        if isinstance(node, ast.Import | ast.ImportFrom)
     ]
-    plain = [n for c in code(path) for n in ast.walk(ast.parse(c.source)) if type(n) is ast.Import]
+    assert imports
+    assert all(isinstance(node, ast.ImportFrom) for node in imports)
+    modules = [(node.module or "").split(".") for node in imports]
+    assert {module[0] for module in modules} == {"workbench"}
+    return {module[1] for module in modules}
 
-    assert modules
-    assert plain == []
-    for module in modules:
-        top, _, room = module.partition(".")
-        assert top == "workbench"
-        assert room.split(".")[0] in READING_ROOMS
+
+@each_reader
+def test_notebook_reads_runs_and_starts_nothing(path):
+    """It imports from the rooms that read a run, and from nowhere else."""
+    assert rooms(path) <= READING_ROOMS
+
+
+def test_tour_alone_may_start_something():
+    """It imports from the rooms that start servers and load too, and from no other package."""
+    assert rooms(TOUR) <= READING_ROOMS | STARTING_ROOMS
+    assert {"experiments", "server", "state"} <= rooms(TOUR)
 
 
 @each_notebook

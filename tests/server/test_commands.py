@@ -182,7 +182,8 @@ def test_list_shows_every_run_and_how_it_ended(ask, tiny_run, tmp_path):
     _, out, _ = ask("list", "--json")
 
     lines = [line.split() for line in words.splitlines()]
-    assert [line[:2] for line in lines] == [["tiny", "complete"], ["upset", "unsealed"]]
+    told = [["tiny", "tiny", "complete"], ["upset", "made", "unsealed"]]
+    assert [line[:3] for line in lines] == told
     assert [(entry["run"], entry["status"]) for entry in json.loads(out)] == [
         ("tiny", "complete"),
         ("upset", "unsealed"),
@@ -230,7 +231,7 @@ def test_server_to_explore_lasts_until_it_is_stopped(tmp_path, server_binary, nu
     assert f"kill {process.pid}" in lines[1]
     assert cap == str(8 * 1024 * 1024)
     assert (process.returncode, out, err) == (0, "", "")
-    assert list((tmp_path / "runs" / ".serve").iterdir()) == []
+    assert list((tmp_path / "runs").iterdir()) == []
     assert list((tmp_path / "tmp").iterdir()) == []
     assert processes_below(tmp_path) == []
 

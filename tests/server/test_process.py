@@ -1,6 +1,7 @@
 """A private server: started as told, stopped cleanly, gone with its parent."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.waiting import wait_until
-from workbench.errors import ServerMissingError, ServerNotReadyError, UsageError
+from workbench.errors import ServerError, ServerMissingError, ServerNotReadyError, UsageError
 from workbench.server import process as processes
+from workbench.server.binary import embedded_path, inspect_binary
 from workbench.server.process import PrivateServer, tail
 from workbench.server.profiles import DEFAULTS_OF_7_0, profile
 from workbench.state import connect
@@ -239,3 +241,71 @@ def test_client_of_the_server_never_repeats_a_command_by_itself(redis_server):
         retries = client.get_connection_kwargs()["retry"].get_retries()
 
     assert retries == 0
+
+
+def data_of(server):
+    """A folder with the data of this server, which has ended."""
+    with server.client() as client:
+        client.set("key", "kept")
+    server.stop()
+    return server.folder
+
+
+def test_data_is_read_again_by_the_engine_that_wrote_it(start_server):
+    """A restart in the same folder has what was written before."""
+    folder = data_of(start_server())
+
+    with start_server(folder=folder).client() as client:
+        assert client.get("key") == "kept"
+
+
+@pytest.mark.parametrize("stamp", ["valkey 9.1.2", "redis 99.0.0", "redis 7.0.15", "valkey 99.1"])
+def test_data_of_another_engine_is_refused(start_server, server_binary, stamp):
+    """Redis 7.0 dies on Valkey's files; no server reads a newer one's."""
+    folder = data_of(start_server())
+    engine, _, version = stamp.partition(" ")
+    readable = engine == server_binary.engine and not version.startswith("99")
+    (folder / "engine").write_text(stamp)
+
+    if readable:
+        start_server(folder=folder)
+    else:
+        with pytest.raises(ServerError, match=f"holds the data of {stamp}"):
+            start_server(folder=folder)
+
+
+def test_data_of_nobody_knows_which_engine_is_refused(start_server):
+    """It was not started here, so it may be anybody's."""
+    folder = data_of(start_server())
+    (folder / "engine").unlink()
+
+    with pytest.raises(ServerError, match="did not start; name an empty folder"):
+        start_server(folder=folder)
+
+
+@pytest.mark.capability("redis-on-path", "embedded-server")
+def test_redis_dies_on_the_files_of_valkey(tmp_path):
+    """The control of the stamp: without it the server would not come up."""
+    embedded = inspect_binary(embedded_path(), "embedded")
+    on_path = inspect_binary(Path(shutil.which("redis-server")), "path")
+    server = PrivateServer(profile("demo"), tmp_path, binary=embedded)
+    with server, server.client() as client:
+        client.bgrewriteaof()
+        wait_until(lambda: client.info("persistence")["aof_rewrites"] == 1)
+        wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+    (tmp_path / "engine").write_text(f"redis {on_path.version}")
+
+    with pytest.raises(ServerNotReadyError):
+        PrivateServer(profile("demo"), tmp_path, binary=on_path).start()
+
+
+def test_server_built_without_jemalloc_is_given_the_machines(redis_server, server_binary):
+    """Where there is one; else nothing is preloaded."""
+    maps = Path(f"/proc/{redis_server.pid}/maps").read_text()
+
+    if server_binary.preload:
+        assert server_binary.preload.partition(".so")[0] in maps
+        assert server_binary.preload in server_binary.label
+    assert ("jemalloc" in maps or "jemalloc" in server_binary.allocator) == bool(
+        server_binary.preload or server_binary.allocator.startswith("jemalloc")
+    )

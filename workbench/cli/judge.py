@@ -112,10 +112,10 @@ def report(
 
 def _name_skipped(asked: str, taken: Path) -> None:
     """Say which newer runs were not taken for the latest, since they are not sealed."""
-    from workbench.runs.run import every_run
+    from workbench.runs.listing import every_run
 
     if Path(asked).name != "latest":
         return
     for entry in every_run():
-        if entry.path.name > taken.name:
-            typer.echo(f"{entry.path.name} is newer, and {entry.state}: {entry.why}", err=True)
+        if entry.name > taken.name:
+            typer.echo(f"{entry.name} is newer, and {entry.status}: {entry.why}", err=True)

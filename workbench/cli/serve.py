@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,7 @@ def serve(
       workbench serve --profile production --task-memory 2gb
       workbench serve --maxmemory 64mb --data runs/explored
     """
+    from workbench.experiments.interrupts import one_interrupt
     from workbench.experiments.serving import serving, until_stopped
     from workbench.server.profiles import profile as named
     from workbench.units import MIB, parse_bytes
@@ -47,7 +49,12 @@ def serve(
     settings = named(profile, task_memory_mib=memory_mib)
     if maxmemory:
         settings = settings.capped(parse_bytes(maxmemory))
-    with serving(settings, data, engine=engine) as server:
+    # Ctrl-C is the way to stop it, at any time.
+    with (
+        suppress(KeyboardInterrupt),
+        one_interrupt(),
+        serving(settings, data, engine=engine) as server,
+    ):
         if as_json:
             tell(
                 {

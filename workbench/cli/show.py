@@ -1,10 +1,13 @@
 """``workbench list``: which runs there are."""
 
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import typer
 
 from workbench.cli.app import AsJson, app, tell
+
+if TYPE_CHECKING:
+    from workbench.runs.listing import RunEntry
 
 __all__ = ["list_"]
 
@@ -20,28 +23,26 @@ def list_(as_json: AsJson = False) -> None:
       workbench list --json
     """
     from workbench.checkout import runs_dir
-    from workbench.runs.run import every_run
+    from workbench.runs.listing import every_run
 
-    found = [
-        {
-            "run": entry.path.name,
-            "status": entry.state,
-            "began": datetime.fromtimestamp(entry.manifest.started_unix_s, UTC).isoformat(
-                timespec="seconds"
-            )
-            if entry.manifest
-            else None,
-            "experiment": entry.manifest.experiment.get("name") if entry.manifest else None,
-            "why": entry.why,
-        }
-        for entry in every_run()
-    ]
+    found = every_run()
     if as_json:
-        tell(found)
+        tell([{"run": entry.name, **_told(entry)} for entry in found])
         return
     if not found:
         typer.echo(f"there is no run in {runs_dir()}; make one with: workbench run")
-    width = max((len(entry["run"] or "") for entry in found), default=0)
+        return
+    name, experiment = (
+        max(len(getattr(entry, part)) for entry in found) for part in ("name", "experiment")
+    )
     for entry in found:
-        why = f"  {entry['why']}" if entry["why"] else ""
-        typer.echo(f"{entry['run']:{width}}  {entry['status']:11}{why}".rstrip())
+        line = (
+            f"{entry.name:{name}}  {entry.experiment:{experiment}}  {entry.status:11}  {entry.why}"
+        )
+        typer.echo(line.rstrip())
+
+
+def _told(entry: "RunEntry") -> dict[str, str]:
+    return {
+        part: getattr(entry, part) for part in ("status", "why", "began", "experiment", "server")
+    }

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -70,6 +71,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, str] = msgspec.field(default_factory=dict)
     advice: str = ""
     source: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Finding {self.rule}, {self.verdict}: {sentence(self.says)}>"
+
+    def _repr_markdown_(self) -> str:
+        return _paragraph(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +183,12 @@ class Findings(tuple[Finding, ...]):
         """Verdict, sentence, evidence, advice and source of each."""
         return "\n\n".join(_paragraph(found) for found in self)
 
+    def __repr__(self) -> str:
+        return "\n".join(f"{found.verdict}: {found.says}" for found in self)
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        plain = "\n".join(f"{found.verdict}: {found.says}" for found in self)
         data = {"verdict": self.verdict, "findings": msgspec.to_builtins(list(self))}
-        return {"text/markdown": self.to_markdown(), "text/plain": plain, FINDINGS_MIME: data}
+        return {"text/markdown": self.to_markdown(), "text/plain": repr(self), FINDINGS_MIME: data}
 
 
 def evaluate(run: Run) -> Findings:
@@ -282,4 +291,5 @@ def _paragraph(found: Finding) -> str:
     if found.advice:
         lines.append(f"*Advice:* {sentence(found.advice)}")
     lines.append(f"*Source:* {sentence(found.source)}")
-    return "  \n".join(lines)
+    # A text that looks like a tag is shown, not obeyed.
+    return escape("  \n".join(lines), quote=False)

@@ -4,13 +4,12 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from workbench.checkout import runs_dir
 from workbench.errors import ServerNotReadyError
-from workbench.experiments.interrupts import one_interrupt
 from workbench.runs.lock import hold, is_held
 from workbench.server.binary import find_binary
 from workbench.server.process import PrivateServer, tail
@@ -24,10 +23,10 @@ _POLL_S: Final = 0.2
 
 @contextmanager
 def serving(
-    profile: ServerProfile, data: Path | None, *, engine: str | None = None
+    profile: ServerProfile, data: Path | None = None, *, engine: str | None = None
 ) -> Iterator[PrivateServer]:
     """
-    A private server; Ctrl-C and SIGTERM end the block, and the server with it.
+    A private server; it ends with the block.
 
     Args:
         profile: its settings.
@@ -40,21 +39,20 @@ def serving(
     """
     binary = find_binary(engine)
     folder = data or _passing_folder()
-    with one_interrupt():
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with hold(folder), PrivateServer(profile, folder, binary=binary) as server:
-                yield server
-        except KeyboardInterrupt:
-            pass  # the way to stop it
-        finally:
-            if data is None:
-                shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with hold(folder), PrivateServer(profile, folder, binary=binary) as server:
+            yield server
+    finally:
+        if data is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # another session is in it
+                folder.parent.rmdir()
 
 
 def until_stopped(server: PrivateServer) -> None:
     """
-    Wait for Ctrl-C or SIGTERM.
+    Wait for Ctrl-C or SIGTERM, which raise KeyboardInterrupt.
 
     Raises:
         ServerNotReadyError: the server ended before.

@@ -10,7 +10,6 @@ __all__ = [
     "end_labels",
     "limit_line",
     "moment",
-    "moment_name",
     "name_shade",
     "no_data",
     "shade_spans",
@@ -41,6 +40,7 @@ def end_labels(ax: Axes, labels: Sequence[tuple[float, str, str]], *, gap_pt: fl
         placed.append(max(at, placed[-1] + least) if placed else at)
     # What the pushing moved up is shared out, so that the group stays around its lines.
     shift = sum(p - at for p, (at, _, _) in zip(placed, wanted, strict=True)) / max(1, len(placed))
+    shift = min([shift, *placed[:1]])  # and none lies below the axes
     for at, (_, text, colour) in zip(placed, wanted, strict=True):
         ax.annotate(
             text,
@@ -69,18 +69,8 @@ def shade_spans(ax: Axes, spans: Iterable[tuple[float, float]], *, width_least: 
 
 
 def name_shade(ax: Axes, text: str) -> None:
-    """Say once, inside the axes, what is shaded."""
-    ax.text(
-        0.985,
-        0.06,
-        text,
-        transform=ax.transAxes,
-        ha="right",
-        va="bottom",
-        color=REFERENCE,
-        fontsize="small",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
-    )
+    """Say once what is shaded: above the axes, at the right, where no line can run through it."""
+    ax.set_title(text, loc="right", color=REFERENCE, fontsize="small", fontweight="normal")
 
 
 def limit_line(ax: Axes, y: float) -> None:
@@ -91,22 +81,6 @@ def limit_line(ax: Axes, y: float) -> None:
 def moment(ax: Axes, x: float) -> None:
     """A moment that counts: a thin upright line."""
     ax.axvline(x, color=REFERENCE, lw=0.8, zorder=1)
-
-
-def moment_name(ax: Axes, x: float, text: str) -> None:
-    """Say once what the moment is, at the top of the axes, to its left."""
-    ax.annotate(
-        text,
-        (x, 1),
-        xycoords=ax.get_xaxis_transform(),
-        xytext=(-5, -3),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        color=REFERENCE,
-        fontsize="small",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
-    )
 
 
 def no_data(ax: Axes, text: str) -> None:

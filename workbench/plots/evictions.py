@@ -6,10 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis import eviction, latency, loss, persistence
-from workbench.plots.annotate import moment, moment_name, name_shade, no_data, shade_spans
+from workbench.plots.annotate import no_data
 from workbench.plots.latency import draw_latency
 from workbench.plots.memory import draw_memory
 from workbench.plots.style import LOSS, REFERENCE, Chart, styled
+from workbench.plots.timeline import headline, timeline
 from workbench.runs.run import Run
 from workbench.units import MIB, format_bytes, format_count, format_duration, format_share
 
@@ -91,26 +92,11 @@ def figure_eviction(run: Run) -> Chart:
     figure = Figure(figsize=(9.0, 7.6))
     above, middle, below = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1, 1.15))
     samples = run.samples
-    seconds = _span_s(run)
-    above.set_xlim(*seconds)
-    status = run.manifest.status
-    cut = f" (run {status})" if status in {"interrupted", "failed", "invalid"} else ""
-    figure.suptitle(_title(run) + cut, x=0.012, ha="left")
-    below.set_xlabel("elapsed, s")
+    headline(figure, run, _title(run))
+    timeline(run, (above, middle, below))
     draw_memory(above, samples)
     draw_evictions(middle, samples)
     draw_latency(below, latency.latency_by_window(run.operations))
-    spans = persistence.rewrite_spans(run.events, samples)
-    for ax in (above, middle, below):
-        shade_spans(
-            ax,
-            zip(spans["elapsed_s"], spans["duration_s"], strict=True),
-            width_least=0.004 * (seconds[1] - seconds[0]),
-        )
-        moment(ax, 0.0)
-    moment_name(below, 0.0, "measured from here")
-    if not spans.empty:
-        name_shade(above, "shaded: AOF rewrite")
     _mark_cap(above, samples)
     return Chart(figure, _reading(run))
 
@@ -164,13 +150,6 @@ def _reading(run: Run) -> str:
     rewrites = len(persistence.finished_rewrites(run.events, run.samples))
     rewritten = f"{format_count(rewrites, 'AOF rewrite')} under the measured load"
     return f"{when}; {rewritten}; response p99 {format_duration(p99)}."
-
-
-def _span_s(run: Run) -> tuple[float, float]:
-    if run.samples.empty:
-        return 0.0, max(1.0, run.measured_s)
-    first, last = float(run.samples["elapsed_s"].iloc[0]), float(run.samples["elapsed_s"].iloc[-1])
-    return min(first, 0.0), max(last, run.measured_s)
 
 
 def _mark_cap(ax: Axes, samples: pd.DataFrame) -> None:

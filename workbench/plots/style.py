@@ -10,11 +10,13 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 __all__ = [
     "LOSS",
     "MEDIAN",
     "REFERENCE",
+    "SECOND",
     "SHADE",
     "STATE",
     "TAIL",
@@ -28,6 +30,7 @@ STATE: Final = "#0072B2"
 MEDIAN: Final = "#0072B2"
 TAIL: Final = "#CC79A7"
 LOSS: Final = "#D55E00"
+SECOND: Final = "#009E73"
 REFERENCE: Final = "#555555"
 SHADE: Final = "#e4e4e4"
 
@@ -70,6 +73,10 @@ class Chart:
         # The layout is found once, and kept: found again, it would move by parts of a pixel.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
+        # Its solver's last bits differ from time to time, and with them the SVG's ids.
+        for ax in figure.axes:
+            edges = (round(edge, 6) for edge in ax.get_position().bounds)
+            ax.set_position(Bbox.from_bounds(*edges))
         self.figure = figure
         self.reading = reading
 

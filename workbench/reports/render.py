@@ -17,7 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 from workbench.checkout import notebooks_dir
 from workbench.diagnostics.finding import Findings, evaluate, sentence
 from workbench.errors import ParameterError, ReportError, nearest
-from workbench.plots.tables import run_facts
+from workbench.runs.facts import run_facts
 from workbench.runs.manifest import STATUSES
 from workbench.runs.run import Run
 from workbench.state.redaction import redact
@@ -62,7 +62,8 @@ def render(
         the page: ``<run>/report/<notebook>.html``.
 
     Raises:
-        ParameterError: no such notebook, no such parameter, or not of its type.
+        ParameterError: no such notebook, one that does not report on a run, no such parameter, or
+            not of its type.
         ReportError: the notebook failed; the message says in which cell, and why.
     """
     source = _source(notebook)
@@ -111,6 +112,10 @@ def _source(notebook: str) -> Path:
 def _check_parameters(source: Path, values: Mapping[str, Any]) -> None:
     # papermill only warns of an unknown parameter, and reports on the defaults.
     known = papermill.inspect_notebook(str(source))
+    if "run_dir" not in known:
+        raise ParameterError(
+            f"{source.stem} takes no run_dir, so it does not report on a run; open it by: make lab"
+        )
     for name, value in values.items():
         if name not in known:
             raise ParameterError(f"{source.name} has no parameter {name!r}{nearest(name, known)}")

@@ -1,6 +1,5 @@
 """Read a run directory: its manifest, and its tables as frames."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -9,15 +8,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.checkout import runs_dir
+from workbench.checkout import example_run_dir, runs_dir
 from workbench.errors import RunError, nearest
+from workbench.runs.facts import html_table, run_facts, server_name
+from workbench.runs.listing import every_run, list_runs
 from workbench.runs.lock import is_held
-from workbench.runs.manifest import MANIFEST, STATUSES, Manifest, read_manifest
+from workbench.runs.manifest import Manifest, read_manifest
 from workbench.runs.schema import TABLES
 
-__all__ = ["Entry", "Run", "every_run", "find_run", "list_runs", "open_run"]
+__all__ = ["Run", "find_run", "open_run", "open_run_or_example"]
 
 _LATEST: Final = "latest"
+_EXAMPLE: Final = (
+    "This is the example that comes with the tests, not a run of yours: make one with "
+    "`workbench run`, or in the notebook 00-tour."
+)
 
 
 class Run:
@@ -37,6 +42,11 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.manifest: Manifest = read_manifest(path)
+
+    @property
+    def is_example(self) -> bool:
+        """Whether it is the run that comes with the tests."""
+        return self.path.resolve() == example_run_dir()
 
     @property
     def start_unix_s(self) -> float:
@@ -81,6 +91,16 @@ class Run:
         """Every second of the load processes."""
         return self._table("generator")
 
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        example = ", the example of the tests" if self.is_example else ""
+        return f"<Run {manifest.run_id}: {manifest.status}, {server_name(manifest.server)}{example}>"
+
+    def _repr_html_(self) -> str:
+        why = {"Why": self.manifest.why} if self.manifest.why else {}
+        example = f"<p><strong>{_EXAMPLE}</strong></p>" if self.is_example else ""
+        return example + html_table((run_facts(self) | why).items())
+
     def _table(self, name: str) -> pd.DataFrame:
         schema = TABLES[name].arrow
         parts = [_read_part(path, schema) for path in sorted((self.path / name).glob("part-*"))]
@@ -124,53 +144,31 @@ def find_run(where: str | Path) -> Path:
         known = list_runs()
         if not known:
             raise RunError(f"there is no run in {runs_dir()}; make one with: workbench run")
-        path = known[-1]
+        path = known[-1].path
     elif not path.exists() and (runs_dir() / path.name).exists():
         path = runs_dir() / path.name
     if not path.exists():
-        names = [entry.path.name for entry in every_run()]
+        names = [entry.name for entry in every_run()]
         hint = nearest(path.name, names) if names else "; make one with: workbench run"
         raise RunError(f"there is no run {str(where)!r}{hint}")
     return path
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+def open_run_or_example(where: str | Path) -> Run:
     """
-    A run in the list of runs.
+    A sealed run, for a notebook: the example if the latest is asked for and there is none at all.
 
-    Attributes:
-        path: its directory.
-        state: its status; ``unsealed`` if its conductor was killed, ``unreadable`` if its manifest
-            cannot be read.
-        why: more about the state; empty if it is complete.
-        manifest: None if it cannot be read.
+    Whoever opens a notebook before the first run sees charts, and the run says that it is the
+    example. A verdict on that would answer nobody's question, so commands use ``open_run``.
+
+    Raises:
+        RunError: as ``open_run`` does.
     """
-
-    path: Path
-    state: str
-    why: str
-    manifest: Manifest | None
-
-
-def every_run() -> list[Entry]:
-    """All runs, sealed or not, the latest last."""
-    return [_entry(manifest.parent) for manifest in sorted(runs_dir().glob(f"*/{MANIFEST}"))]
-
-
-def list_runs() -> list[Path]:
-    """The directories of all sealed runs, the latest last."""
-    return [entry.path for entry in every_run() if entry.state in STATUSES.keys() - {"running"}]
-
-
-def _entry(path: Path) -> Entry:
-    try:
-        manifest = read_manifest(path)
-    except RunError as error:
-        return Entry(path, "unreadable", str(error), None)
-    if manifest.status == "running" and not is_held(path):
-        return Entry(path, "unsealed", f"workbench seal {path.name}", manifest)
-    return Entry(path, manifest.status, manifest.why, manifest)
+    path = Path(where)
+    wants_latest = path.name == _LATEST and not path.exists()
+    if wants_latest and not list_runs() and example_run_dir().is_dir():
+        return Run(example_run_dir())
+    return open_run(where)
 
 
 def _read_part(path: Path, schema: pa.Schema) -> pa.Table:

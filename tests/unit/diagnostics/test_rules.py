@@ -499,3 +499,33 @@ def test_rewrite_that_failed_before_the_load_and_was_made_good_is_no_failure(tmp
     found = found_by("aof-rewrite", make_run(tmp_path, **{**CALM, "samples": polls}))
 
     assert found.verdict == "pass"
+
+
+def test_finding_shows_its_verdict_evidence_and_source():
+    """By itself in a notebook as among the others; in a line where there is no notebook."""
+    finding = Finding(
+        rule="a-rule",
+        title="Does it hold?",
+        severity="info",
+        verdict="fail",
+        says="of <b>5</b> turns 3 failed",
+        evidence={"turns": "5"},
+        source="the run",
+    )
+
+    text = finding._repr_markdown_()
+
+    assert repr(finding) == "<Finding a-rule, fail: Of <b>5</b> turns 3 failed.>"
+    for part in ("**FAIL**", "Does it hold?", "turns: **5**", "*Source:* The run."):
+        assert part in text
+    assert "<b>" not in text
+
+
+def test_findings_are_a_line_each_where_there_is_no_notebook(tiny_run):
+    """Verdict and sentence; IPython shows a tuple by its repr, whatever else it offers."""
+    findings = evaluate(tiny_run)
+
+    lines = repr(findings).splitlines()
+
+    assert lines == [f"{found.verdict}: {found.says}" for found in findings]
+    assert findings._repr_mimebundle_()["text/plain"] == repr(findings)

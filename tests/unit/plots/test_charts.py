@@ -1,6 +1,7 @@
 """Every chart draws, says its unit, and is the same each time."""
 
 import inspect
+import math
 import os
 import subprocess
 import sys
@@ -16,25 +17,49 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from tests.frames import make_run, operations, samples
-from workbench.analysis.latency import latency_by_window
+from workbench.analysis.latency import latency_by_step, latency_by_window, parts_by_window
 from workbench.analysis.loss import loss_by_pause, loss_by_step
 from workbench.plots.annotate import end_labels
+from workbench.plots.aof import (
+    draw_aof_size,
+    draw_resident,
+    figure_aof,
+    figure_latency_by_rewrite,
+)
 from workbench.plots.evictions import (
     draw_evictions,
     draw_loss_by_pause,
     figure_eviction,
     figure_loss_by_pause,
 )
-from workbench.plots.latency import draw_latency
+from workbench.plots.latency import (
+    draw_latency,
+    draw_latency_rows,
+    draw_parts,
+    figure_latency,
+    figure_latency_by_step,
+)
 from workbench.plots.memory import draw_memory
-from workbench.plots.tables import loss_table, run_table
+from workbench.plots.tables import latency_table, loss_table
+from workbench.runs.schema import TABLES
 
-FIGURES = [figure_eviction, figure_loss_by_pause]
+FIGURES = [
+    figure_aof,
+    figure_eviction,
+    figure_latency,
+    figure_latency_by_rewrite,
+    figure_latency_by_step,
+    figure_loss_by_pause,
+]
 EDGES_S = (0.0, 10.0, 60.0)
 DRAWN = {
+    "aof": (draw_aof_size, lambda run: run.samples),
+    "resident": (draw_resident, lambda run: run.samples),
     "memory": (draw_memory, lambda run: run.samples),
     "evictions": (draw_evictions, lambda run: run.samples),
     "latency": (draw_latency, lambda run: latency_by_window(run.operations)),
+    "latency by step": (draw_latency_rows, lambda run: latency_by_step(run.measured)),
+    "parts": (draw_parts, lambda run: parts_by_window(run.operations)),
     "loss by pause": (draw_loss_by_pause, lambda run: loss_by_pause(run.measured, edges_s=EDGES_S)),
 }
 UNITS = ("MiB", "keys/s", "ms", "%")
@@ -72,7 +97,7 @@ def test_every_chart_draws_the_golden_run_with_a_unit_in_its_title(axes, tiny_ru
     assert any(
         unit in drawn.get_title(loc="center") + drawn.get_title(loc="left") for unit in UNITS
     )
-    assert drawn.lines or drawn.patches
+    assert drawn.lines or drawn.patches or drawn.collections
 
 
 @pytest.mark.parametrize(("draw", "frame"), DRAWN.values(), ids=DRAWN)
@@ -82,6 +107,7 @@ def test_every_chart_of_an_empty_run_says_why_it_is_empty(axes, tmp_path, draw, 
     axes.figure.canvas.draw()
 
     assert not axes.lines
+    assert not axes.collections
     assert any(text.get_text().strip() for text in axes.texts)
 
 
@@ -179,6 +205,15 @@ def test_chart_shown_in_a_notebook_carries_alternative_text(tiny_run, make):
     assert f'alt="{escape(data["text/plain"])}"' in data["text/html"]
 
 
+def test_only_a_run_that_came_to_its_measured_phase_names_its_start(tmp_path):
+    """Time 0 of a run that was stopped before is its own start, and nothing is measured there."""
+    begun = figure_eviction(make_run(tmp_path / "begun")).figure.axes[-1]
+    stopped = figure_eviction(make_run(tmp_path / "stopped", measured_s=None)).figure.axes[-1]
+
+    assert begun.get_xlabel() == "elapsed, s; measured from 0 on"
+    assert stopped.get_xlabel() == "elapsed, s"
+
+
 def test_labels_at_one_height_are_pushed_apart(axes):
     """Two lines that end together have names that can both be read."""
     axes.set_ylim(0, 100)
@@ -200,6 +235,158 @@ def test_labels_far_apart_stay_at_their_lines(axes):
 
     heights = [text.xy[1] for text in axes.texts]
     assert heights == pytest.approx([0.1, 0.9])
+
+
+def test_labels_of_lines_at_zero_stay_on_the_axes(axes):
+    """Two parts that end at nothing are named above the axis, not among its ticks."""
+    axes.set_ylim(0, 100)
+
+    end_labels(axes, [(0, "service", "#000000"), (0, "lag", "#000000")])
+
+    heights = [text.xy[1] for text in axes.texts]
+    assert heights[0] == pytest.approx(0)
+    assert heights[1] > 0.02
+
+
+@pytest.mark.parametrize(
+    ("parts", "cause"),
+    [
+        ({"service_us": 900.0, "lag_us": 100.0}, "mostly for its state"),
+        ({"service_us": 300.0, "lag_us": 700.0}, "mostly for the load generator"),
+        ({"service_us": 100.0, "lag_us": 0.0, "queue_us": 900.0}, "mostly in the queue"),
+        ({"service_us": 400.0, "lag_us": 300.0, "queue_us": 300.0}, "for several reasons"),
+    ],
+)
+def test_title_of_the_latency_names_what_the_slowest_turns_waited_for(tmp_path, parts, cause):
+    """Where over half of their time went; the other turns do not count."""
+    turns = [{"elapsed_s": 1.0, "response_us": 10.0, "service_us": 10.0}] * 99
+    turns += [{"elapsed_s": 1.0, "response_us": 1000.0, **parts}] * 2
+
+    chart = figure_latency(make_run(tmp_path, operations=turns))
+
+    assert chart.title == f"One turn in a hundred waits 1 ms or longer, {cause}"
+
+
+def test_latency_of_too_few_turns_claims_no_percentile(tmp_path):
+    """Ninety-nine turns have a median and no p99."""
+    chart = figure_latency(make_run(tmp_path, operations=[{"elapsed_s": 1.0}] * 99))
+
+    assert "99 turns were measured, too few" in chart.title
+    assert "slowest" not in chart.reading
+
+
+def test_step_that_waits_longest_is_named_if_it_stands_out(tmp_path):
+    """Steps that are nearly alike are not set against each other."""
+    menu = [{"elapsed_s": 1.0, "step": "menu"}] * 100
+    slow = [{"elapsed_s": 1.0, "step": "confirm", "response_us": 9000.0}] * 100
+    near = [{"elapsed_s": 1.0, "step": "confirm", "response_us": 1100.0}] * 100
+
+    apart = figure_latency_by_step(make_run(tmp_path / "apart", operations=menu + slow))
+    alike = figure_latency_by_step(make_run(tmp_path / "alike", operations=menu + near))
+
+    assert apart.title.startswith("offer_secured confirm waits longest: p99 9 ms")
+    assert alike.title.startswith("All steps wait alike")
+
+
+def test_row_of_too_few_turns_says_so(axes):
+    """A step of two turns has a median, one of one turn not even that."""
+    rows = pd.DataFrame(
+        {"turns": [2, 1], "p50": [900.0, math.nan], "p99": [math.nan, math.nan]},
+        index=["two", "one"],
+    )
+
+    draw_latency_rows(axes, rows)
+
+    said = [text.get_text() for text in axes.texts]
+    assert "p99: too few" in said
+    assert "too few" in said
+
+
+def test_latency_table_shows_no_percentile_of_too_few(tmp_path):
+    """A cell without a figure says why."""
+    by_step = latency_by_step(operations([{"elapsed_s": 0.0}] * 2))
+
+    html = latency_table(by_step).to_html()
+
+    assert "1 ms" in html
+    assert "too few" in html
+
+
+NO_AOF = dict.fromkeys(name for name in TABLES["samples"].arrow.names if name.startswith("aof_"))
+CALM = [{"elapsed_s": at} for at in (0.0, 4.0, 8.0)]
+REWRITTEN = [
+    {"elapsed_s": 0.0},
+    {"elapsed_s": 4.0, "aof_base_size": 900, "aof_last_rewrite_time_sec": 2, "aof_rewrites": 1}
+    | {"aof_last_cow_size": 3 * 1024**2},
+]
+LOGGED = [{"elapsed_s": 1.0, "kind": "aof_rewrite", "label": "ok", "duration_s": 1.0}]
+
+
+@pytest.mark.parametrize("make", [figure_aof, figure_latency_by_rewrite])
+@pytest.mark.parametrize(
+    ("seen", "says"),
+    [
+        ([], "The server was not sampled in this run"),
+        ([{**row, **NO_AOF} for row in CALM], "The server keeps no AOF"),
+        (CALM, "No AOF rewrite was seen in this run"),
+    ],
+    ids=["no samples", "no AOF", "no rewrite"],
+)
+def test_run_without_rewrites_says_why(tmp_path, make, seen, says):
+    """A chart of what did not happen names the reason."""
+    turns = [{"elapsed_s": 1.0}] * 200
+
+    chart = make(make_run(tmp_path, samples=seen, operations=turns))
+
+    assert chart.title.startswith(says)
+    assert "<svg" in chart.svg()
+    assert "nan" not in f"{chart.title} {chart.words}"
+
+
+def test_panel_of_a_server_without_aof_says_so(axes):
+    """It is another thing than no sample."""
+    draw_aof_size(axes, samples([{**row, **NO_AOF} for row in CALM]))
+
+    assert axes.texts[0].get_text() == "the server keeps no AOF"
+
+
+def test_durations_in_whole_seconds_are_no_share_of_the_time(tmp_path):
+    """Only the server's log tells how long a rewrite took; without it the chart says what it is."""
+    guessed = make_run(tmp_path / "samples", samples=REWRITTEN)
+    logged = make_run(tmp_path / "log", samples=REWRITTEN, events=LOGGED)
+
+    assert figure_aof(guessed).title == "1 AOF rewrite copied 3 MiB at most"
+    assert figure_aof(logged).title == (
+        "1 AOF rewrite took 25 % of the time and copied 3 MiB at most"
+    )
+    for make in (figure_aof, figure_latency_by_rewrite):
+        assert "whole seconds" in make(guessed).reading
+        assert "whole seconds" not in make(logged).reading
+
+
+def test_p99_during_rewrites_stands_against_the_other(tmp_path):
+    """With the number of turns that it rests on."""
+    turns = [{"elapsed_s": 1.5, "response_us": 9000.0}] * 250 + [{"elapsed_s": 3.0}] * 100
+
+    chart = figure_latency_by_rewrite(
+        make_run(tmp_path, operations=turns, samples=REWRITTEN, events=LOGGED)
+    )
+
+    assert chart.title == "During AOF rewrites the p99 is 9 ms, and 1 ms at other times"
+    assert "250 turns were due during a rewrite, 100 at other times" in chart.reading
+    assert "rests on the slowest 3 of them" in chart.reading
+
+
+def test_too_few_turns_during_rewrites_tell_nothing(tmp_path):
+    """Ninety-nine turns have no p99, so there is nothing to compare."""
+    turns = [{"elapsed_s": 1.5}] * 99 + [{"elapsed_s": 3.0}] * 100
+
+    chart = figure_latency_by_rewrite(
+        make_run(tmp_path, operations=turns, samples=REWRITTEN, events=LOGGED)
+    )
+
+    assert chart.title == "Too few turns came during AOF rewrites to tell what they cost"
+    assert "p99: too few" in [text.get_text() for text in chart.figure.axes[0].texts]
 
 
 def test_title_tells_losses_apart_from_none(tmp_path):
@@ -250,18 +437,10 @@ def test_evictions_of_one_sample_are_no_rate(axes):
 
 def test_tables_of_the_golden_run_are_the_same_each_time(tiny_run):
     """A page can be compared with the one before."""
-    by_step = loss_by_step(tiny_run.measured)
+    lost, waited = loss_by_step(tiny_run.measured), latency_by_step(tiny_run.measured)
 
-    for make, of in ((run_table, tiny_run), (loss_table, by_step)):
+    for make, of in ((loss_table, lost), (latency_table, waited)):
         assert make(of).to_html() == make(of).to_html()
-
-
-@pytest.mark.parametrize("host", [{}, {"memory_limit_bytes": None}], ids=["nothing", "no limit"])
-def test_run_table_says_what_the_host_did_not_show(tmp_path, host):
-    """Unknown is not zero."""
-    shown = run_table(make_run(tmp_path, host=host)).data.set_index("what")["value"]
-
-    assert "memory limit unknown" in shown["Host"]
 
 
 def test_loss_table_of_no_turns_is_empty():

@@ -6,8 +6,9 @@ import pytest
 
 from tests.frames import START_UNIX_S, make_run
 from workbench.errors import RunError
+from workbench.runs.listing import every_run, list_runs
 from workbench.runs.lock import hold
-from workbench.runs.run import Run, every_run, list_runs, open_run
+from workbench.runs.run import Run, open_run, open_run_or_example
 from workbench.runs.schema import TABLES
 
 
@@ -48,6 +49,25 @@ def test_latest_of_no_runs_says_how_to_make_one(runs_folder):
             open_run(where)
 
 
+def test_notebook_without_any_run_is_shown_the_example(runs_folder):
+    """It says so itself, in a line and as a table; a command does without."""
+    run = open_run_or_example("runs/latest")
+
+    assert run.is_example
+    assert "the example of the tests" in repr(run)
+    assert "not a run of yours" in run._repr_html_()
+    with pytest.raises(RunError, match="make one with: workbench run"):
+        open_run("runs/latest")
+
+
+def test_example_is_for_the_latest_of_none_alone(runs_folder, tiny_run):
+    """A run of one's own comes before it, and a slip of the finger is no reason to show it."""
+    assert open_run_or_example("latest").path == tiny_run.path
+    assert not open_run_or_example("latest").is_example
+    with pytest.raises(RunError, match="no run 'tinny'"):
+        open_run_or_example("tinny")
+
+
 def test_running_run_is_refused(runs_folder):
     """Half a run has no verdict."""
     make_run(runs_folder / "half", status="running")
@@ -72,7 +92,7 @@ def test_every_run_is_listed_with_its_state(runs_folder):
     (runs_folder / "5" / "manifest.json").write_text("{")
 
     with hold(runs_folder / "3"):
-        states = [entry.state for entry in every_run()]
+        states = [entry.status for entry in every_run()]
 
     assert states == ["complete", "invalid", "running", "unsealed", "unreadable"]
     assert open_run("latest").path.name == "2"

@@ -1,0 +1,45 @@
+"""What every figure over time shares: its title, one axis of time, AOF rewrites, the start."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from workbench.analysis.persistence import rewrite_spans
+from workbench.plots.annotate import moment, name_shade, shade_spans
+from workbench.runs.run import Run
+
+__all__ = ["headline", "timeline"]
+
+
+def headline(figure: Figure, run: Run, finding: str) -> None:
+    """The figure's title: the finding, and that the run was cut short where it was."""
+    status = run.manifest.status
+    cut = f" (run {status})" if status in {"interrupted", "failed", "invalid"} else ""
+    figure.suptitle(finding + cut, x=0.012, ha="left")
+
+
+def timeline(run: Run, panels: Sequence[Axes]) -> None:
+    """Give the panels, from the top down, the run's time, its rewrites and its measured start."""
+    first_s, last_s = _span_s(run)
+    spans = rewrite_spans(run.events, run.samples)
+    measured = run.measured_s > 0
+    for ax in panels:
+        ax.set_xlim(first_s, last_s)
+        shade_spans(
+            ax,
+            zip(spans["elapsed_s"], spans["duration_s"], strict=True),
+            width_least=0.004 * (last_s - first_s),
+        )
+        if measured:
+            moment(ax, 0.0)
+    if not spans.empty:
+        name_shade(panels[0], "shaded: AOF rewrite")
+    panels[-1].set_xlabel("elapsed, s; measured from 0 on" if measured else "elapsed, s")
+
+
+def _span_s(run: Run) -> tuple[float, float]:
+    if run.samples.empty:
+        return 0.0, max(1.0, run.measured_s)
+    first, last = float(run.samples["elapsed_s"].iloc[0]), float(run.samples["elapsed_s"].iloc[-1])
+    return min(first, 0.0), max(last, run.measured_s)

@@ -1,0 +1,57 @@
+"""The circumstances of a run in words, and tables of words as HTML for a notebook."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from workbench.units import format_bytes, format_duration
+
+if TYPE_CHECKING:
+    from workbench.runs.run import Run
+
+__all__ = ["began", "html_table", "run_facts", "server_name"]
+
+
+def run_facts(run: "Run") -> dict[str, str]:
+    """The circumstances of a run, by name, for people."""
+    manifest = run.manifest
+    experiment, host = manifest.experiment, manifest.host
+    limit = format_bytes(host.get("memory_limit_bytes") or math.nan)
+    changed = " with changes" if manifest.dirty else ""
+    return {
+        "Run": f"{manifest.run_id}, {manifest.status}",
+        "Began": began(manifest.started_unix_s),
+        "Server": f"{server_name(manifest.server)}, "
+        f"{manifest.server.get('allocator', 'allocator unknown')}",
+        "Load": f"{experiment.get('turns_per_s', math.nan):g} turns/s for "
+        f"{format_duration(run.measured_s)}, open loop, seed {manifest.seed}",
+        "Pauses": f"median {format_duration(experiment.get('think_median_s', math.nan))}, p95 "
+        f"{format_duration(experiment.get('think_p95_s', math.nan))}, uncompressed",
+        "Host": f"{host.get('cores') or 'unknown'} cores, memory limit {limit} "
+        f"({host.get('memory_limit_source') or 'no source'}), "
+        f"overcommit_memory {host.get('overcommit_memory', 'unknown')}",
+        "Workbench": f"{manifest.versions.get('workbench', 'unknown')} "
+        f"{manifest.commit[:8]}{changed}".strip(),
+    }
+
+
+def began(started_unix_s: float) -> str:
+    """When a run began: ``2026-11-23 08:00 UTC``."""
+    return f"{datetime.fromtimestamp(started_unix_s, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def server_name(server: Mapping[str, Any]) -> str:
+    """The server of a manifest: ``Redis 7.0.15``."""
+    return f"{str(server.get('engine', 'unknown')).capitalize()} {server.get('version', '')}".strip()
+
+
+def html_table(rows: Iterable[Sequence[str]], *, head: Sequence[str] = ()) -> str:
+    """A table of texts, whatever they hold: nothing in them is taken for a tag."""
+    left = ' style="text-align: left"'
+    top = "".join(f"<th{left}>{escape(text)}</th>" for text in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td{left}>{escape(text)}</td>" for text in row) + "</tr>" for row in rows
+    )
+    return f"<table>{f'<thead><tr>{top}</tr></thead>' if top else ''}<tbody>{body}</tbody></table>"
