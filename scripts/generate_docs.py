@@ -1,13 +1,18 @@
-"""Write docs/reference from the code: the command line, the run directory, the rules."""
+"""Write docs/reference from the code: command line, run directory, rules, experiments."""
 
+import math
 import subprocess
 import sys
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import typer
 
+from workbench.checkout import experiments_dir
 from workbench.cli import EXIT_CODES, app
 from workbench.diagnostics.finding import RULES, Rule
+from workbench.experiments.spec import KEYS, Experiment, Key, read_experiment
+from workbench.flows.model import FLOWS
 from workbench.runs.manifest import STATUSES
 from workbench.runs.schema import OUTCOMES, SCHEMA_VERSION, TABLES, Column
 
@@ -21,6 +26,7 @@ def pages() -> dict[str, str]:
         "cli.md": command_line(),
         "run-directory.md": run_directory(),
         "rules.md": rules(),
+        "experiments.md": experiments(),
     }
 
 
@@ -95,6 +101,44 @@ def rules() -> str:
         "late or the run broke off, a pass that rests on it becomes *unknown*.\n"
     )
     return "\n".join([head, *(_rule(rule) for rule in RULES.values())])
+
+
+def experiments() -> str:
+    """The keys of an experiment file, and the experiments that there are."""
+    defaults = {field.name: field.default for field in fields(Experiment)}
+    parts = [
+        f"# Experiments\n\n{NOTE}",
+        "An experiment is a TOML file: `workbench run mine.toml` carries it out, `workbench config "
+        "mine.toml` shows it with every default filled in. A key that does not exist is refused "
+        'with the nearest one that does. Durations are written as `"90s"`, `"1.5m"` or '
+        '`"250ms"`, sizes as in redis.conf: `"64mb"`.\n',
+    ]
+    for table in ("", "server", "load"):
+        parts += [
+            f"## [{table}]\n" if table else "## At the top\n",
+            "| key | kind | default | bounds | option | meaning |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *(_key(key, defaults[key.field]) for key in KEYS if key.table == table),
+            "",
+        ]
+    parts.append(
+        "## [mix]\n\nThe weight of each flow, by conversation; the scenario's own if left out. "
+        f"Flows: {', '.join(f'`{flow}`' for flow in FLOWS)}.\n\n"
+        "## The experiments that are here\n\n"
+        "| experiment | question |\n| --- | --- |"
+    )
+    for path in sorted(experiments_dir().glob("*.toml")):
+        parts.append(f"| `{path.stem}` | {read_experiment(path).question} |")
+    return "\n".join(parts) + "\n"
+
+
+def _key(key: Key, default: object) -> str:
+    unit = " s" if key.kind == "duration" else ""
+    above = f"{key.least:,g}" + (f" to {key.most:,.12g}" if key.most < math.inf else " on")
+    bounds = f"{above}{unit}" if key.least > -math.inf else ""
+    given = "" if default in {None, MISSING, ""} else f"`{default}`{unit}".replace(".0`", "`")
+    option = f"`{key.option}`" if key.option else ""
+    return f"| `{key.name}` | {key.kind} | {given} | {bounds} | {option} | {key.meaning} |"
 
 
 def _rule(rule: Rule) -> str:

@@ -1,5 +1,6 @@
 """Experiment: what is to be tried, read from a TOML file and checked before anything starts."""
 
+import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -13,31 +14,127 @@ from workbench.flows.model import FLOWS
 from workbench.server.profiles import ServerProfile, profile
 from workbench.units import MIB, parse_bytes, parse_duration
 
-__all__ = ["Experiment", "read_experiment"]
+__all__ = ["KEYS", "Experiment", "Key", "read_experiment"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
 _WEIGHT_MAX: Final = 1e9
-_DURATIONS: Final = (
-    "warm_up",
-    "measure",
-    "think_median",
-    "think_p95",
-    "ttl",
-    "sample_interval",
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """
+    One key of an experiment file; the reference is made of these.
+
+    Attributes:
+        table: where it stands; empty for the top.
+        name: as it is written.
+        field: of Experiment.
+        kind: ``text``, ``whole number``, ``number``, ``duration`` or ``size``.
+        meaning: what it sets.
+        option: the option of the command line that overrides it; empty if none does.
+        least, most: bounds of the field, in its own unit; infinite where it has none.
+    """
+
+    table: str
+    name: str
+    field: str
+    kind: str
+    meaning: str
+    option: str = ""
+    least: float = -math.inf
+    most: float = math.inf
+
+
+_DAY_S: Final = 86_400
+
+KEYS: Final = (
+    Key("", "name", "name", "text", "as it appears in the name of the run; the file's if left out"),
+    Key("", "question", "question", "text", "what it is to answer, for the report"),
+    Key("", "scenario", "scenario", "text", "a file of loadtests/, without its ending"),
+    Key("", "seed", "seed", "whole number", "same seed, same conversations", "--seed", 0, math.inf),
+    Key(
+        "server",
+        "profile",
+        "server_profile",
+        "text",
+        "development, production or demo",
+        "--profile",
+    ),
+    Key(
+        "server",
+        "maxmemory",
+        "maxmemory_bytes",
+        "size",
+        "the cap, if not the profile's",
+        "--maxmemory",
+    ),
+    Key(
+        "server",
+        "task_memory",
+        "task_memory_mib",
+        "size",
+        "memory of the ECS task, of which production's cap is a share",
+        "--task-memory",
+    ),
+    Key(
+        "load",
+        "turns_per_s",
+        "turns_per_s",
+        "number",
+        "turns that come due a second",
+        "--rate",
+        1,
+        100_000,
+    ),
+    Key(
+        "load",
+        "users",
+        "users",
+        "whole number",
+        "slots: most turns at work at once",
+        "--users",
+        1,
+        10_000,
+    ),
+    Key("load", "warm_up", "warm_up_s", "duration", "left out of the figures", "", 0, 3600),
+    Key("load", "measure", "measure_s", "duration", "the measured phase", "--duration", 1, _DAY_S),
+    Key(
+        "load",
+        "think_median",
+        "think_median_s",
+        "duration",
+        "pause between two turns, median",
+        "",
+        0.001,
+        _DAY_S,
+    ),
+    Key(
+        "load",
+        "think_p95",
+        "think_p95_s",
+        "duration",
+        "the same, 95th percentile",
+        "",
+        0.001,
+        _DAY_S,
+    ),
+    Key("load", "ttl", "ttl_s", "duration", "time to live of a write", "", 1, 365 * _DAY_S),
+    Key(
+        "load",
+        "sample_interval",
+        "sample_interval_s",
+        "duration",
+        "from one INFO to the next",
+        "",
+        0.05,
+        60,
+    ),
 )
-_NUMBERS: Final = ("turns_per_s", "users")
-_TEXTS: Final = ("name", "question", "scenario", "seed")
-_IN_FILES: Final = {f"{name}_s": name for name in _DURATIONS}
-_OPTIONS: Final = {
-    "turns_per_s": "--rate",
-    "users": "--users",
-    "measure_s": "--duration",
-    "seed": "--seed",
-}
-_KEYS: Final = {
-    "": {*_TEXTS, "server", "load", "mix"},
-    "server": {"profile", "maxmemory", "task_memory"},
-    "load": {*_NUMBERS, *_DURATIONS},
+"""The keys of an experiment file, besides those of [mix], which are flows."""
+
+_PARSE: Final[Mapping[str, Callable[[Any], float]]] = {
+    "duration": parse_duration,
+    "size": parse_bytes,
 }
 
 
@@ -88,7 +185,7 @@ class Experiment:
     def with_overrides(self, **changes: Any) -> "Experiment":
         """The same experiment, with those changes that are not None; checked again."""
         changed = replace(self, **{k: v for k, v in changes.items() if v is not None})
-        _check(changed, "the command line", _OPTIONS)
+        _check(changed, "the command line", {key.field: key.option for key in KEYS if key.option})
         return changed
 
 
@@ -122,29 +219,24 @@ def read_experiment(where: str | Path) -> Experiment:
 
 
 def _from_toml(content: dict[str, Any], path: Path) -> Experiment:
+    tables = {"": content} | {name: _table(content, name, path) for name in ("server", "load")}
     _refuse_unknown(content, "", path)
-    server = _table(content, "server", path)
-    load = _table(content, "load", path)
-    values = {"name": path.stem} | {key: content[key] for key in _TEXTS if key in content}
-    values |= {key: load[key] for key in _NUMBERS if key in load}
-    values |= {"mix": content["mix"]} if "mix" in content else {}
-    values |= {"server_profile": server["profile"]} if "profile" in server else {}
-    for key in _DURATIONS:
-        if key in load:
-            values[f"{key}_s"] = _quantity(parse_duration, key, load, path)
-    if "maxmemory" in server:
-        values["maxmemory_bytes"] = _quantity(parse_bytes, "maxmemory", server, path)
-    if "task_memory" in server:
-        values["task_memory_mib"] = _quantity(parse_bytes, "task_memory", server, path) // MIB
+    values: dict[str, Any] = {"name": path.stem}
+    for key in KEYS:
+        if key.name in tables[key.table]:
+            parse = _PARSE.get(key.kind)
+            value = tables[key.table][key.name]
+            values[key.field] = _quantity(parse, key.name, value, path) if parse else value
+    if "task_memory_mib" in values:
+        values["task_memory_mib"] //= MIB
+    if "mix" in content:
+        values["mix"] = content["mix"]
     experiment = Experiment(**values)
-    _check(experiment, path, _IN_FILES)
+    _check(experiment, path, {key.field: key.name for key in KEYS})
     return experiment
 
 
-def _quantity(
-    parse: Callable[[Any], float], key: str, table: Mapping[str, Any], path: Path
-) -> float:
-    value = table[key]
+def _quantity(parse: Callable[[Any], float], key: str, value: object, path: Path) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ExperimentError(f"{path}: {key} is neither a text nor a number: {value!r}")
     try:
@@ -162,10 +254,13 @@ def _table(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
 
 
 def _refuse_unknown(table: Mapping[str, Any], name: str, path: Path) -> None:
+    known = {key.name for key in KEYS if key.table == name}
+    if not name:
+        known |= {"server", "load", "mix"}
     for key in table:
-        if key not in _KEYS[name]:
+        if key not in known:
             place = f" in [{name}]" if name else ""
-            raise ExperimentError(f"{path}: unknown key {key!r}{place}{nearest(key, _KEYS[name])}")
+            raise ExperimentError(f"{path}: unknown key {key!r}{place}{nearest(key, known)}")
 
 
 def _check(experiment: Experiment, where: object, spelled: Mapping[str, str]) -> None:
@@ -178,27 +273,9 @@ def _check(experiment: Experiment, where: object, spelled: Mapping[str, str]) ->
         raise ExperimentError(
             f"{where}: name {experiment.name!r} is not made of 1 to 60 letters, digits, _ . and -"
         )
-    for name, first in (("seed", 0), ("users", 1)):
-        number = getattr(experiment, name)
-        if isinstance(number, bool) or not isinstance(number, int) or number < first:
-            raise ExperimentError(
-                f"{where}: {spelled.get(name, name)} is not a whole number from {first} on"
-            )
-    for name, least, most in (
-        ("turns_per_s", 1, 100_000),
-        ("users", 1, 10_000),
-        ("warm_up_s", 0, 3600),
-        ("measure_s", 1, 86_400),
-        ("think_median_s", 0.001, 86_400),
-        ("think_p95_s", 0.001, 86_400),
-        ("ttl_s", 1, 31_536_000),
-        ("sample_interval_s", 0.05, 60),
-    ):
-        value, told = getattr(experiment, name), spelled.get(name, name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ExperimentError(f"{where}: {told} is not a number: {value!r}")
-        if not least <= value <= most:
-            raise ExperimentError(f"{where}: {told} is {value:g}, outside {least:g} to {most:g}")
+    for key in KEYS:
+        if key.least > -math.inf:
+            _check_number(experiment, key, where, spelled.get(key.field, key.field))
     if experiment.think_p95_s <= experiment.think_median_s:
         raise ExperimentError(f"{where}: the think time's p95 is not above its median")
     if experiment.maxmemory_bytes is not None and experiment.maxmemory_bytes < 2 * MIB:
@@ -209,6 +286,20 @@ def _check(experiment: Experiment, where: object, spelled: Mapping[str, str]) ->
         raise ExperimentError(f"{where}: {error}") from None
     _check_scenario(experiment.scenario, where)
     _check_mix(experiment.mix, where)
+
+
+def _check_number(experiment: Experiment, key: Key, where: object, told: str) -> None:
+    value = getattr(experiment, key.field)
+    whole = key.kind == "whole number"
+    kinds = int if whole else int | float
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        what = "whole number" if whole else "number"
+        raise ExperimentError(f"{where}: {told} is not a {what}: {value!r}")
+    if not key.least <= value <= key.most:
+        bounds = f"outside {key.least:g} to {key.most:g}"
+        if key.most == math.inf:
+            bounds = f"below {key.least:g}"
+        raise ExperimentError(f"{where}: {told} is {value:g}, {bounds}")
 
 
 def _check_scenario(scenario: str, where: object) -> None:

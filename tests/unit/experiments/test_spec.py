@@ -73,7 +73,7 @@ def test_unknown_name_is_answered_with_the_nearest(read, text, says):
         ("[load]\nturns_per_s = 0", "turns_per_s is 0, outside 1 to 100000"),
         ("[load]\nturns_per_s = nan", "turns_per_s is nan"),
         ("[load]\nturns_per_s = '600'", "turns_per_s is not a number"),
-        ("[load]\nusers = 0", "users is not a whole number from 1 on"),
+        ("[load]\nusers = 0", "users is 0, outside 1 to 10000"),
         ("[load]\nusers = 2.5", "users is not a whole number"),
         ("[load]\nusers = true", "users is not a whole number"),
         ("[load]\nmeasure = '0s'", "measure is 0, outside"),
@@ -83,7 +83,7 @@ def test_unknown_name_is_answered_with_the_nearest(read, text, says):
         ("[server]\nmaxmemory = '1mb'", "maxmemory is under 2mb"),
         ("[server]\nmaxmemory = 'much'", "'much' is not a size"),
         ("[server]\nprofile = ['demo']", "server_profile is not a text"),
-        ("seed = -1", "seed is not a whole number from 0 on"),
+        ("seed = -1", "seed is -1, below 0"),
         ("seed = true", "seed is not a whole number"),
         ("seed = 1.5", "seed is not a whole number"),
         ("[mix]", r"\[mix\] is empty"),
@@ -166,7 +166,12 @@ TABLES = st.fixed_dictionaries(
         **dict.fromkeys(("name", "question", "scenario", "seed"), VALUES),
         **{
             table: VALUES
-            | st.fixed_dictionaries({}, optional=dict.fromkeys(sorted(spec._KEYS[table]), VALUES))
+            | st.fixed_dictionaries(
+                {},
+                optional=dict.fromkeys(
+                    sorted(key.name for key in spec.KEYS if key.table == table), VALUES
+                ),
+            )
             for table in ("server", "load")
         },
         "mix": VALUES | st.dictionaries(st.sampled_from(sorted(FLOWS)), VALUES),

@@ -1,0 +1,116 @@
+"""Every command that the pages and the help show is one that works."""
+
+import re
+import shlex
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from tests.commands import ROOT, workbench
+from tests.conftest import GOLDEN
+from tests.frames import make_run
+from workbench.cli import app
+
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+
+
+def shown():
+    """Each command in the pages' examples and sentences, and in the help; with its page."""
+    found = {}
+    for page in PAGES:
+        text = page.read_text()
+        lines = re.findall(r"^ {4,6}(\S.*)$", text, re.MULTILINE)
+        lines += re.findall(r"`((?:\.venv/bin/workbench|make|docker compose) [^`]+)`", text)
+        for line in lines:
+            if re.match(r"(?:\.venv/bin/)?workbench (?!run  )|make |docker compose ", line):
+                found.setdefault(line.partition("  #")[0].strip(), page.relative_to(ROOT))
+    return found
+
+
+SHOWN = shown()
+OURS = sorted(line for line in SHOWN if Path(line.split()[0]).name == "workbench")
+
+
+def test_examples_are_found():
+    """The tests below would pass on pages without any."""
+    assert "make demo" in SHOWN
+    assert ".venv/bin/workbench run demo --maxmemory 32mb --duration 90s" in SHOWN
+    assert "workbench list" in SHOWN
+    assert len(OURS) >= 15
+
+
+@pytest.mark.parametrize("line", OURS)
+def test_example_is_understood(line):
+    """Its command, options and values are those of the program."""
+    group = typer.main.get_group(app)
+    name, *words = shlex.split(line)[1:]
+
+    context = group.commands[name].make_context(name, words)
+
+    assert context.params
+
+
+def test_example_with_a_misspelt_option_would_not_be_understood():
+    """The control of the test above."""
+    command = typer.main.get_group(app).commands["run"]
+
+    with pytest.raises(Exception, match="No such option: --duratoin"):
+        command.make_context("run", ["--duratoin", "3s"])
+
+
+@pytest.mark.parametrize("line", sorted(line for line in SHOWN if line.startswith("make ")))
+def test_example_of_make_has_its_target(line):
+    """What `make` is asked for is in the Makefile."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert set(line.split()[1:]) <= targets
+
+
+@pytest.mark.parametrize("line", sorted(line for line in SHOWN if line.startswith("docker ")))
+def test_example_of_compose_names_a_service(line):
+    """The last word is a service of docker-compose.yml; Compose itself is not on every machine."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+
+    assert line.split()[-1] in services
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Runs as the examples take them for granted: a sealed one, and one that was left behind."""
+    shutil.copytree(GOLDEN, tmp_path / "runs" / "2026-11-23T080000Z-demo-1f2e")
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", OURS)
+def test_example_works(folder, redis_server, client, line):
+    """Carried out, with its URL led to a server of the test, and shorter where it takes long."""
+    server = redis_server.url.removeprefix("redis://")
+    led = re.sub(r"(redis-state|127\.0\.0\.1):\d+", server, line)
+    led = led.replace("runs/explored", str(folder / "runs" / "explored"))
+    name, *words = shlex.split(led)[1:]
+    if name == "seal":
+        run = folder / "runs" / words[0]
+        shutil.rmtree(run)
+        make_run(run, status="running")
+    if name == "serve":
+        process = workbench(folder, name, *words)
+        told = [process.stdout.readline() for _ in range(4)]
+        process.send_signal(signal.SIGINT)
+    else:
+        shorter = {
+            "run": ["--duration", "1s", "--rate", "60", "--no-report"],
+            "sample": ["--for", "2s"],
+        }
+        process = workbench(folder, name, *words, *shorter.get(name, []))
+        told = []
+
+    out, err = process.communicate(timeout=90)
+
+    assert process.returncode in {0, 1, 3}, err
+    assert "Traceback" not in err
+    assert "".join(told) + out
