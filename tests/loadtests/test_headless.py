@@ -20,6 +20,8 @@ from workbench.runs.schema import OUTCOMES, TABLES
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIO = ROOT / "loadtests" / "steady.py"
 
+pytestmark = pytest.mark.whole_command
+
 
 def locust(url, *options):
     """Start a headless Locust by hand, as the documentation says."""

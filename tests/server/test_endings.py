@@ -24,6 +24,7 @@ def _engine(server_binary, monkeypatch):
 
 def starting(process, folder):
     """The server is there, and the load is not at work yet."""
+    wait_until(lambda: list(folder.glob("runs/*/server")), timeout_s=30, why="a run directory")
     wait_until(lambda: "server" in children(process.pid), timeout_s=30, why="a server")
 
 
@@ -32,7 +33,13 @@ def prefilling(process, folder):
     wait_until(lambda: "load" in children(process.pid), timeout_s=30, why="a load")
 
 
-@pytest.mark.parametrize("phase", [starting, prefilling], ids=lambda phase: phase.__name__)
+@pytest.mark.parametrize(
+    "phase",
+    [
+        pytest.param(starting, id="starting"),
+        pytest.param(prefilling, id="prefilling", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("victim", ["conductor", "server", "sampler", "load"])
 def test_run_of_which_a_process_is_killed_early_leaves_nothing_running(tmp_path, victim, phase):
     """Its directory can be read as failed, or is sealed so; nothing else is left of it."""
@@ -153,7 +160,14 @@ time.time = lambda: wall() + ({step} if time.monotonic() - start > 5 else 0)
 """
 
 
-@pytest.mark.parametrize(("step_s", "moved"), [(3600, True), (-3600, True), (0, False)])
+@pytest.mark.parametrize(
+    ("step_s", "moved"),
+    [
+        pytest.param(3600, True, id="forward"),
+        pytest.param(-3600, True, id="back", marks=pytest.mark.slow),
+        pytest.param(0, False, id="not at all", marks=pytest.mark.slow),
+    ],
+)
 def test_run_during_which_the_clock_is_stepped_is_invalid(tmp_path, step_s, moved):
     """Its own times are not disturbed: no turn and no sample is an hour away from the others."""
     (tmp_path / "sitecustomize.py").write_text(STEPPED.format(step=step_s))
@@ -171,6 +185,7 @@ def test_run_during_which_the_clock_is_stepped_is_invalid(tmp_path, step_s, move
     assert ("clock_step" in set(run.events["kind"].astype(str))) == moved
 
 
+@pytest.mark.slow
 def test_conversations_of_a_killed_run_were_all_on_record_until_shortly_before(tmp_path):
     """What is lost is what was not written yet: some seconds, not the run."""
     process = workbench(tmp_path, *SHORT, "--duration", "30s")
