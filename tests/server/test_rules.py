@@ -246,7 +246,8 @@ def test_clients_that_do_not_read_evict_conversations(start, run_dir):
     port = int(server.url.rpartition(":")[2])
     with server.client() as client, watched(server, run_dir) as watch:
         fill(client, 20_000)
-        cap = client.info()["maxmemory"]
+        filled = client.info()
+        cap, before = filled["maxmemory"], filled["evicted_keys"]
         names = [f"channel:{number}" for number in range(19_000, 20_000)]
         question = f"MGET {' '.join(names)}\r\n".encode()
         sockets = [slow_reader(port) for _ in range(8)]
@@ -258,7 +259,6 @@ def test_clients_that_do_not_read_evict_conversations(start, run_dir):
 
         wait_until(lambda: held(0.15), timeout_s=20, why="buffers of 15 % of the cap")
         watch.wait_for_samples()
-        before = client.info()["evicted_keys"]
         wait_until(lambda: held(0.3), timeout_s=20, why="buffers of 30 % of the cap")
         watch.wait_for_samples()
         assert client.info()["evicted_keys"] > before

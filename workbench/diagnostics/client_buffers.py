@@ -17,6 +17,9 @@ _SHARE_MAX = 0.10
 # An ordinary connection takes memory too: at a small cap many of them are more than a tenth.
 # 50 busy ones of the demonstration took 25 KiB each, and 38 KiB at most (Redis 7.0.15).
 _CONNECTION_BYTES = 64 * 1024
+# The server counts each client's memory anew once a second (clientsCron in server.c), and evicts
+# at once: keys may go up to so much before the buffers show.
+_COUNTED_LATE_S = 1.0
 
 _ADVICE = (
     "in redis.conf, or as flags in compose and in the task definition on ECS: maxmemory-clients "
@@ -48,9 +51,11 @@ def client_buffers(run: Run) -> Judgement:
     ordinary = _CONNECTION_BYTES * samples["connected_clients"].fillna(0)
     beyond = ((buffers - ordinary) / cap).clip(lower=0)
     large = beyond > _SHARE_MAX
-    # The counter grows between two samples: either of them may be the one with the buffers.
+    # What is new in a sample came after the one before it, and so may the buffers have.
     new = samples["evicted_keys"].diff().clip(lower=0)
-    evicted = int(new[large | large.shift(fill_value=False)].sum())
+    at_s = samples["unix_s"]
+    grown_since_s = (at_s.shift() - _COUNTED_LATE_S).where(large).bfill()
+    evicted = int(new[(at_s > grown_since_s) | large.shift(fill_value=False)].sum())
     most = format_share(float((buffers / cap).max()))
     rest = format_share(float(beyond.max()))
     evidence = {
