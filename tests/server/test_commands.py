@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -295,6 +296,24 @@ def test_server_that_is_not_ours_is_sampled_read_only(tmp_path, ask, start_serve
     assert len(run.samples) >= 4
     assert run.measured_s == pytest.approx(2, abs=1)
     assert verdicts["live-state-evicted"] == verdicts["lost-updates"] == "not applicable"
+
+
+@pytest.mark.parametrize(("taken", "code"), [("", 3), ("-info", 4)])
+def test_user_of_the_page_may_sample(ask, start_server, taken, code):
+    """The line of the how-to is enough, and not more than enough."""
+    page = (ROOT / "docs" / "how-to" / "attach-to-your-own-redis.md").read_text()
+    line = re.search(r"^    (ACL SETUSER .+)$", page, re.MULTILINE)[1]
+    server = start_server()
+    url = server.url.replace("redis://", "redis://watcher:secret@")
+    with server.client() as client:
+        client.execute_command(*line.split(), *taken.split())
+
+        ended, out, err = ask("sample", "--url", url, "--for", "1s", "--interval", "200ms")
+
+        denied = {entry["object"] for entry in client.acl_log()}
+    assert ended == code, out + err
+    assert denied - {"client|setinfo"} == ({"info"} if taken else set())
+    assert "secret" not in out + err
 
 
 def test_sampling_that_is_interrupted_is_sealed(tmp_path, start_server):

@@ -103,7 +103,8 @@ def test_killed_conductor_leaves_no_process(tmp_path):
     process = workbench(tmp_path, *short("--duration", "30s"))
     helpers = under_load(process, tmp_path)
     run_dir = only_run(tmp_path)
-    wait_until(lambda: list(run_dir.glob("samples/part-*")), timeout_s=15, why="a part of samples")
+    for table in ("samples", "operations"):
+        wait_until(lambda t=table: list(run_dir.glob(f"{t}/part-*")), timeout_s=15, why=table)
 
     process.kill()
     process.communicate()
