@@ -14,6 +14,7 @@ BIN := .venv/bin
 REQUIRE ?=
 # Set by test-full.
 SLOW ?=
+PYTEST = $(BIN)/python -m pytest $(SLOW) $(foreach name,$(REQUIRE),--require $(name))
 
 .PHONY: help demo test test-full lint types contracts pytest docs picture golden lab lock clean
 .DEFAULT_GOAL := help
@@ -41,7 +42,8 @@ contracts: .venv/.ready ## which room may import which
 	@$(BIN)/lint-imports --no-cache --config pyproject.toml
 
 pytest: .venv/.ready ## tests: units, real servers, a headless load, notebooks
-	@$(BIN)/python -m pytest $(SLOW) $(foreach name,$(REQUIRE),--require $(name))
+	@$(PYTEST) -m "not alone" --numprocesses 3 --dist loadfile
+	@$(PYTEST) -m alone
 
 docs: .venv/.ready ## write the generated pages of docs/reference again
 	@$(BIN)/python scripts/generate_docs.py

@@ -128,6 +128,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "whole_command: on a second engine it is slow; see pytest_collection_modifyitems"
     )
+    config.addinivalue_line("markers", "alone: measures, so that no other test may run beside it")
     config.addinivalue_line("markers", "slow: left out unless --slow is given")
     config.addinivalue_line(
         "markers", "capability(*names): skipped on a machine that lacks one; see --require"
