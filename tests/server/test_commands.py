@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.commands import PROGRAM, ROOT, children, only_run, processes_below, workbench
+from tests.commands import PROGRAM, ROOT, only_run, processes_below, workbench
 from tests.frames import make_run
 from tests.waiting import wait_until
 from workbench.cli.app import exit_code
@@ -240,7 +240,7 @@ def test_server_to_explore_lasts_until_it_is_stopped(tmp_path, server_binary, nu
 def test_server_to_explore_dies_with_its_command_and_is_swept_up_by_the_next(tmp_path):
     """SIGKILL asks nobody: the server ends, and its folder goes when the next one starts."""
     process = workbench(tmp_path, "serve")
-    wait_until(lambda: children(process.pid), timeout_s=30, why="a server")
+    assert process.stdout.readline()
     process.kill()
     process.communicate()
     wait_until(lambda: not processes_below(tmp_path), why="end of the server")
@@ -293,7 +293,7 @@ def test_server_that_is_not_ours_is_sampled_read_only(tmp_path, ask, start_serve
     run = Run(Path(told["run"]))
     assert (code, told["status"]) == (told["exit_code"], "complete"), err
     assert sent <= {"info", "config|get", "hello", "config|resetstat", "ping", "client|setinfo"}
-    assert len(run.samples) >= 4
+    assert len(run.samples) >= 2
     assert run.measured_s == pytest.approx(2, abs=1)
     assert verdicts["live-state-evicted"] == verdicts["lost-updates"] == "not applicable"
 
