@@ -3,9 +3,16 @@
 import os
 from pathlib import Path
 
-from workbench.errors import UsageError
+from workbench.errors import ParameterError, UsageError, nearest
 
-__all__ = ["example_run_dir", "experiments_dir", "loadtests_dir", "notebooks_dir", "runs_dir"]
+__all__ = [
+    "example_run_dir",
+    "experiments_dir",
+    "find_notebook",
+    "loadtests_dir",
+    "notebooks_dir",
+    "runs_dir",
+]
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,6 +30,20 @@ def experiments_dir() -> Path:
 def notebooks_dir() -> Path:
     """The folder of the notebooks."""
     return _beside("notebooks")
+
+
+def find_notebook(name: str) -> Path:
+    """
+    The file of a notebook, named with or without its ending.
+
+    Raises:
+        ParameterError: there is none of this name.
+    """
+    path = notebooks_dir() / f"{Path(name).stem}.ipynb"
+    if not path.is_file():
+        known = [found.stem for found in notebooks_dir().glob("*.ipynb")]
+        raise ParameterError(f"there is no notebook {name!r}{nearest(path.stem, known)}")
+    return path
 
 
 def runs_dir() -> Path:

@@ -189,7 +189,7 @@ def test_image_holds_all_that_a_run_needs(tmp_path):
     kept = {k: v for k, v in os.environ.items() if k not in {"WORKBENCH_RUNS", "REDIS_STATE_URL"}}
 
     done = subprocess.run(
-        [sys.executable, "-m", "workbench.cli", *words],
+        [sys.executable, "-c", "from workbench.cli import main; main()", *words],
         cwd=tmp_path,
         env=kept,
         capture_output=True,

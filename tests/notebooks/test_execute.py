@@ -11,9 +11,9 @@ import papermill
 import pytest
 
 from tests.conftest import GOLDEN
+from workbench import checkout
 from workbench.diagnostics.finding import FINDINGS_MIME, evaluate
 from workbench.errors import ParameterError, ReportError, RunError
-from workbench.reports import render as reports
 from workbench.reports.render import render
 from workbench.runs.lock import hold
 from workbench.runs.manifest import read_manifest, write_manifest
@@ -142,7 +142,7 @@ def own_notebook(tmp_path, monkeypatch):
                 cell.metadata["tags"] = ["parameters"]
             notebook.cells.append(cell)
         nbformat.write(notebook, tmp_path / f"{name}.ipynb")
-        monkeypatch.setattr(reports, "notebooks_dir", lambda: tmp_path)
+        monkeypatch.setattr(checkout, "notebooks_dir", lambda: tmp_path)
 
     return write
 

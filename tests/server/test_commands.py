@@ -294,7 +294,7 @@ def test_server_that_is_not_ours_is_sampled_read_only(tmp_path, ask, start_serve
     assert (code, told["status"]) == (told["exit_code"], "complete"), err
     assert sent <= {"info", "config|get", "hello", "config|resetstat", "ping", "client|setinfo"}
     assert len(run.samples) >= 2
-    assert run.measured_s == pytest.approx(2, abs=1)
+    assert run.measured_s >= 2
     assert verdicts["live-state-evicted"] == verdicts["lost-updates"] == "not applicable"
 
 

@@ -14,6 +14,7 @@ import pytest
 from tests.waiting import wait_until
 from workbench.runs.clock import Clock
 from workbench.runs.schema import TABLES
+from workbench.telemetry.sampler import Sampler
 
 ROOT = Path(__file__).resolve().parents[2]
 INTERVAL_S = 0.05
@@ -127,6 +128,28 @@ def test_sample_counts_keys_that_expire_and_refused_writes_as_the_server_does(
 
     assert (last["keys"], last["expires"], last["errorstat_MISCONF"]) == (3, 2, 0)
     assert (last["aof_enabled"], last["loading"]) == (1, 0)
+
+
+class Wild:
+    """A client whose server has counted below 0, and sends a text for a number."""
+
+    def info(self):
+        return {"used_memory": 7, "mem_clients_normal": 2**64 - 5, "maxmemory": "much"}
+
+
+def test_impossible_values_are_put_on_record_and_left_out(tmp_path):
+    """One of them must not cost the other fields, nor the other samples."""
+    looks = iter([False, False, True])
+    Sampler(Wild(), tmp_path, interval_s=0.0).run(lambda _: next(looks))
+
+    frame = recorded(tmp_path)
+    events = pd.concat([pd.read_parquet(part) for part in tmp_path.glob("events/part-*")])
+    assert frame["used_memory"].tolist() == [7, 7]
+    assert frame["mem_clients_normal"].isna().all()
+    assert events[["kind", "label", "detail"]].to_numpy().tolist() == [
+        ["impossible_value", "maxmemory", "much"],
+        ["impossible_value", "mem_clients_normal", str(2**64 - 5)],
+    ]
 
 
 def test_sampler_changes_nothing_on_the_server(samples):

@@ -98,10 +98,13 @@ def report(
       workbench report
       workbench report latest --notebook 20-latency
     """
-    from workbench.reports.render import read_parameters, render
+    from workbench.checkout import find_notebook
     from workbench.runs.run import open_run
 
     opened = open_run(run)
+    find_notebook(notebook)  # before the seconds that what executes it takes to be imported
+    from workbench.reports.render import read_parameters, render
+
     _name_skipped(run, opened.path)
     page = render(opened, notebook, parameters=read_parameters(notebook, parameter or []))
     if as_json:

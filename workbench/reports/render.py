@@ -14,7 +14,7 @@ from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 
-from workbench.checkout import notebooks_dir
+from workbench.checkout import find_notebook
 from workbench.diagnostics.finding import Findings, evaluate, sentence
 from workbench.errors import ParameterError, ReportError, nearest
 from workbench.runs.facts import run_facts
@@ -66,7 +66,7 @@ def render(
             not of its type.
         ReportError: the notebook failed; the message says in which cell, and why.
     """
-    source = _source(notebook)
+    source = find_notebook(notebook)
     values = {**(parameters or {}), "run_dir": str(run.path.resolve())}
     _check_parameters(source, values)
     folder = run.path / "report"
@@ -86,7 +86,7 @@ def read_parameters(notebook: str, words: Iterable[str]) -> dict[str, Any]:
     Raises:
         ParameterError: no such notebook, no such parameter, or not of its type.
     """
-    source = _source(notebook)
+    source = find_notebook(notebook)
     known = papermill.inspect_notebook(str(source))
     values: dict[str, Any] = {}
     for word in words:
@@ -99,14 +99,6 @@ def read_parameters(notebook: str, words: Iterable[str]) -> dict[str, Any]:
         except (ValueError, KeyError):
             raise ParameterError(f"{source.name}: {name} must be a {kind}, not {text!r}") from None
     return values
-
-
-def _source(notebook: str) -> Path:
-    path = notebooks_dir() / f"{Path(notebook).stem}.ipynb"
-    if not path.is_file():
-        known = [found.stem for found in notebooks_dir().glob("*.ipynb")]
-        raise ParameterError(f"there is no notebook {notebook!r}{nearest(path.stem, known)}")
-    return path
 
 
 def _check_parameters(source: Path, values: Mapping[str, Any]) -> None:

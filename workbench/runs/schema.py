@@ -143,7 +143,7 @@ _EVENTS: Final = Table(
     (
         Column("unix_s", pa.float64(), "s", "when it began"),
         Column("duration_s", pa.float64(), "s", "how long it lasted; 0 for an instant"),
-        Column("kind", _NAME, "", "phase, aof_rewrite, clock_step"),
+        Column("kind", _NAME, "", "phase, aof_rewrite, clock_step, impossible_value"),
         Column("label", pa.string(), "", "which one: prefill, origin (of the schedule), warm-up, measure, cool-down; ok, err; +3600 s"),
         Column("detail", pa.string(), "", "what else the source said of it"),
     ),

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -28,7 +29,7 @@ __all__ = ["Sampler", "main"]
 _FLUSH_S: Final = 5.0
 _UNREACHABLE_S: Final = 5.0
 _STEP_S: Final = 0.5
-_COLUMNS: Final = [column.name for column in TABLES["samples"].columns]
+_INT64: Final = range(-(2**63), 2**63)
 
 
 class Sampler:
@@ -51,6 +52,7 @@ class Sampler:
         self._step_s = self._clock.step_s()
         self._writer = TableWriter(run_dir, "samples", "sampler")
         self._events = TableWriter(run_dir, "events", "sampler")
+        self._impossible: set[str] = set()
 
     def run(self, stop: Any) -> None:
         """
@@ -98,7 +100,7 @@ class Sampler:
         asked_s = time.perf_counter()
         info: dict[str, Any] = self._client.info()
         databases = [v for k, v in info.items() if k[:2] == "db" and k[2:].isdigit()]
-        row = {
+        values = {
             **info,
             "unix_s": self._clock.unix_s(),
             "sample_lag_s": lag_s,
@@ -107,7 +109,22 @@ class Sampler:
             "expires": sum(database["expires"] for database in databases),
             "errorstat_MISCONF": _errors(info, "MISCONF"),
         }
-        return [row.get(name) for name in _COLUMNS]
+        return [
+            self._possible(column.name, values.get(column.name), integer=column.type == pa.int64())
+            for column in TABLES["samples"].columns
+        ]
+
+    def _possible(self, name: str, value: Any, *, integer: bool) -> Any:
+        """
+        The value, or None where it cannot be true: a server that subtracts more from an unsigned
+        counter than it holds reports nearly 2^64. The first of each field is put on record.
+        """
+        if value is None or not integer or (isinstance(value, int) and value in _INT64):
+            return value
+        if name not in self._impossible:
+            self._impossible.add(name)
+            self._events.append((self._clock.unix_s(), 0.0, "impossible_value", name, str(value)))
+        return None
 
 
 def _errors(info: dict[str, Any], name: str) -> int | None:
