@@ -14,6 +14,8 @@ BIN := .venv/bin
 REQUIRE ?=
 # Set by test-full.
 SLOW ?=
+# In a container one often is root, and Jupyter then wants to be told that this is meant.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 PYTEST = $(BIN)/python -m pytest $(SLOW) $(foreach name,$(REQUIRE),--require $(name))
 
 .PHONY: help demo test test-full lint types contracts pytest docs picture golden lab lock clean
@@ -49,7 +51,7 @@ docs: .venv/.ready ## write the generated pages of docs/reference again
 	@$(BIN)/python scripts/generate_docs.py
 
 lab: .venv/.ready ## JupyterLab on the notebooks, the tour first, on this machine only
-	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks \
+	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks $(AS_ROOT) \
 	--LabApp.default_url=/lab/tree/00-tour.ipynb
 
 picture: .venv/.ready ## draw the README's chart from the latest run
