@@ -133,8 +133,9 @@ def _execute(source: Path, folder: Path, values: Mapping[str, Any]) -> nbformat.
                 kernel_name="python3",
                 progress_bar=False,
                 cwd=str(folder),
-                # ipykernel warns at each start that its loopback sockets are not encrypted.
-                extra_arguments=["--log-level=40"],
+                # ipykernel warns at each start that its loopback sockets are not encrypted, and now
+                # and then logs the interrupt by which it is ended. A failed cell is raised.
+                extra_arguments=["--log-level=50"],
             )
     except PapermillExecutionError as error:
         cell = _failed_cell(temporary)
