@@ -6,6 +6,7 @@ What can go wrong with a conversation's state, and what a chat service does abou
     ├── RetriesExhaustedError   the deadline passed while others kept writing
     ├── StateMissingError       there is no such conversation
     ├── InvalidStateError       the document, or the update, is not of the documented shape
+    ├── IntegrityError          the stored document is damaged
     ├── AmbiguousWriteError     the write was sent and no reply came: it may stand or not
     ├── StoreFullError          the server is out of memory (noeviction)
     ├── StoreReadOnlyError      the server is a replica
@@ -28,6 +29,7 @@ __all__ = [
     "AmbiguousWriteError",
     "ConflictError",
     "ErrorContext",
+    "IntegrityError",
     "InvalidStateError",
     "RetriesExhaustedError",
     "StateError",
@@ -96,6 +98,12 @@ class InvalidStateError(StateError):
     def __init__(self, message: str, *, path: str = "") -> None:
         super().__init__(message)
         self.path = path
+
+
+class IntegrityError(StateError):
+    """The stored document is damaged, or was changed by somebody who kept its checksum."""
+
+    code = "STATE_DAMAGED"
 
 
 class AmbiguousWriteError(StateError):
