@@ -73,7 +73,7 @@ class Head:
         if form is None or not fits:
             raise IntegrityError(
                 "the stored document is damaged, or somebody changed it and kept its head; look at "
-                "it, then delete it, or take it over with RedisAtomic.adopt"
+                "it, then delete it"
             )
         ring = form["ring"]
         names = tuple(ring[at : at + _NAME_BYTES] for at in range(0, len(ring), _NAME_BYTES))

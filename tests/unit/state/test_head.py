@@ -62,7 +62,7 @@ def test_any_flipped_bit_is_damage_and_never_another_document():
 )
 def test_document_that_does_not_fit_its_head_is_refused(change):
     """It begins like one of ours."""
-    with pytest.raises(IntegrityError, match="adopt"):
+    with pytest.raises(IntegrityError, match="delete it"):
         Head.of(change(ABSENT.before(BODY, name_of("a"))))
 
 
