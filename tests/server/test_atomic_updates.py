@@ -38,7 +38,7 @@ def written(server, client: Redis, pattern: str) -> tuple[int, int]:
             writer.kill()
             writer.wait()
     assert [writer.returncode for writer in writers] == [0] * WRITERS
-    return atomic.read(KEY)["dashboard"]["n"], sum(attempts)
+    return atomic.read(KEY).document["dashboard"]["n"], sum(attempts)
 
 
 def test_updates_of_eight_processes_are_all_kept(redis_server, client):

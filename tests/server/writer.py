@@ -22,8 +22,11 @@ def incremented(document: dict, _now: object = None) -> dict:
 
 def atomic(client: Redis, key: str, updates: int) -> int:
     """Read, change and write in one transaction."""
-    manager = AtomicStateManager(RedisAtomic(client, retry=PATIENT))
-    return sum(manager.change(key, incremented).attempts for _ in range(updates))
+    states = AtomicStateManager(RedisAtomic(client, retry=PATIENT))
+    change = states.transactions.change
+    return sum(
+        states.run(change(key, incremented, operation="update")).attempts for _ in range(updates)
+    )
 
 
 def origin(client: Redis, key: str, updates: int) -> int:

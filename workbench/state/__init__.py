@@ -4,12 +4,17 @@ The subject: the state of a conversation in Redis, changed atomically.
 Three layers, each on the one before: ``RedisAtomic`` does one read-change-write,
 ``AtomicStateManager`` checks documents and counts attempts, ``StateManager`` is the conversation
 as the application sees it. This room stands alone, so that it can be lifted into a chat service:
-redis, msgspec and the standard library, and nothing else of the workbench.
+redis, msgspec, pybreaker, PyJWT and the standard library, and nothing else of the workbench.
 """
 
-from workbench.state.atomic import RedisAtomic
-from workbench.state.attempts import AtomicStateManager, ValidationState
-from workbench.state.client import connect
+from workbench.state.atomic import AsyncRedisAtomic, Call, RedisAtomic
+from workbench.state.attempts import (
+    AsyncAtomicStateManager,
+    AtomicStateManager,
+    ValidationState,
+)
+from workbench.state.client import connect, connect_async
+from workbench.state.conversation import UnitOfWork
 from workbench.state.errors import (
     AmbiguousWriteError,
     ConflictError,
@@ -17,6 +22,8 @@ from workbench.state.errors import (
     IntegrityError,
     InvalidStateError,
     RetriesExhaustedError,
+    SchemaTooNewError,
+    SessionLostError,
     StateError,
     StateMissingError,
     StoreBlockedError,
@@ -25,24 +32,35 @@ from workbench.state.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from workbench.state.handler import ErrorHandler, ErrorResponse
-from workbench.state.manager import StateManager, UnitOfWork
+from workbench.state.handler import AsyncErrorHandler, ErrorHandler, ErrorResponse
+from workbench.state.health import Health, health
+from workbench.state.manager import AsyncStateManager, StateManager
 from workbench.state.redaction import redact
 from workbench.state.retry import RetryPolicy
-from workbench.state.transactions import Updated
+from workbench.state.tokens import jwt_verifier
+from workbench.state.transactions import Snapshot, Updated
 
 __all__ = [
     "AmbiguousWriteError",
+    "AsyncAtomicStateManager",
+    "AsyncErrorHandler",
+    "AsyncRedisAtomic",
+    "AsyncStateManager",
     "AtomicStateManager",
+    "Call",
     "ConflictError",
     "ErrorContext",
     "ErrorHandler",
     "ErrorResponse",
+    "Health",
     "IntegrityError",
     "InvalidStateError",
     "RedisAtomic",
     "RetriesExhaustedError",
     "RetryPolicy",
+    "SchemaTooNewError",
+    "SessionLostError",
+    "Snapshot",
     "StateError",
     "StateManager",
     "StateMissingError",
@@ -55,5 +73,8 @@ __all__ = [
     "Updated",
     "ValidationState",
     "connect",
+    "connect_async",
+    "health",
+    "jwt_verifier",
     "redact",
 ]

@@ -1,154 +1,387 @@
-"""RedisAtomic: drives a transaction over a redis-py client."""
+"""RedisAtomic and AsyncRedisAtomic: one conversation, one atomic step."""
 
-import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from redis import Redis
-from redis.exceptions import (
-    BusyLoadingError,
-    ConnectionError,
-    RedisError,
-    TimeoutError,
-    WatchError,
-)
+from redis import asyncio as redis_asyncio
+from redis.cluster import RedisCluster
 
 from workbench.state import transactions as tx
-from workbench.state.errors import StoreUnavailableError, store_error
+from workbench.state.errors import StateError
+from workbench.state.head import Fate, new_update_id
+from workbench.state.health import Record, record_of
 from workbench.state.retry import RetryPolicy
+from workbench.state.steps import AsyncSession, Session
 
-__all__ = ["RedisAtomic"]
+__all__ = ["AsyncRedisAtomic", "Call", "Hook", "RedisAtomic", "Transactions"]
 
 T = TypeVar("T")
 
 
-class RedisAtomic:
+@dataclass(frozen=True, slots=True)
+class Call:
     """
-    One conversation, one atomic step: read it, or read, change and write it in one transaction.
+    What a hook is told of a call that ended. Neither key nor value is in it.
 
-    ``WATCH``, ``GET``, ``MULTI``, ``SET EX``, ``EXEC``: the read lies inside the watch, so a
-    writer who comes between makes the transaction start again instead of being overwritten.
+    Attributes:
+        operation: ``read``, ``create``, ``update``, ``delete``, ``resolve`` or ``adopt``.
+        elapsed_s: from its begin, pauses included.
+        round_trips: commands that were waited for.
+        error: the code of the error that ended it; None if it went well.
+    """
+
+    operation: str
+    elapsed_s: float
+    round_trips: int
+    error: str | None
+
+
+Hook = Callable[[Call], None]
+
+
+class Transactions:
+    """
+    The transactions of a RedisAtomic, not yet carried out: pure.
 
     Args:
-        client: from ``connect``; decoded replies or raw ones.
-        retry: how long to go on after lost races and lost connections.
+        record: of the client; it knows whether the server takes functions.
+        strategy: see RedisAtomic.
+        retry: see RedisAtomic.
     """
 
-    def __init__(self, client: Redis, *, retry: RetryPolicy | None = None) -> None:
-        self._client = client
-        self._retry = retry or RetryPolicy()
+    def __init__(self, record: Record, strategy: tx.Strategy, retry: RetryPolicy) -> None:
+        self._record = record
+        self._writing = tx.Writing(strategy, retry)
+        self._by_watch = tx.Writing("watch", retry)
 
-    def read(self, key: str) -> tx.Document | None:
-        """The document, or None; one round trip, never disturbed by writers."""
-        return self._run(tx.read(key, retry=self._retry))
+    @property
+    def _how(self) -> tx.Writing:
+        refused = self._record.functions is False and self._writing.strategy == "auto"
+        return self._by_watch if refused else self._writing
 
-    def create(self, key: str, document: tx.Document, *, ttl_s: float) -> tx.Updated:
-        """Write the document if there is none; else ConflictError."""
-        return self._run(tx.create(key, document, ttl_s=ttl_s, retry=self._retry))
+    def read(self, key: str) -> tx.Transaction[tx.Snapshot | None]:
+        """See RedisAtomic."""
+        return tx.read(key, retry=self._writing.retry)
 
-    def update(self, key: str, change: tx.Change, *, ttl_s: float) -> tx.Updated:
-        """Read, change, write; StateMissingError if there is nothing to change."""
-        return self._run(tx.update(key, change, ttl_s=ttl_s, retry=self._retry))
+    def create(
+        self, key: str, document: tx.Document, *, ttl_s: float, update_id: str | None = None
+    ) -> tx.Transaction[tx.Updated]:
+        """See RedisAtomic."""
+        own_id = update_id or new_update_id()
+        return tx.create(key, document, ttl_s=ttl_s, update_id=own_id, writing=self._how)
+
+    def update(
+        self,
+        key: str,
+        change: tx.Change,
+        *,
+        ttl_s: float,
+        update_id: str | None = None,
+        snapshot: tx.Snapshot | None = None,
+    ) -> tx.Transaction[tx.Updated]:
+        """See RedisAtomic."""
+        own_id, how = update_id or new_update_id(), self._how
+        return tx.update(key, change, ttl_s=ttl_s, update_id=own_id, writing=how, snapshot=snapshot)
 
     def replace(
-        self, key: str, change: Callable[[tx.Document | None], tx.Document], *, ttl_s: float
+        self,
+        key: str,
+        change: Callable[[tx.Document | None], tx.Document],
+        *,
+        ttl_s: float,
+        update_id: str | None = None,
+        snapshot: tx.Snapshot | None = None,
+        absent: bool = False,
+    ) -> tx.Transaction[tx.Updated]:
+        """See RedisAtomic. If ``absent``, nothing is taken to be there, and nothing is read."""
+        own_id, how = update_id or new_update_id(), self._how
+        return tx.replace(
+            key,
+            change,
+            ttl_s=ttl_s,
+            update_id=own_id,
+            writing=how,
+            snapshot=snapshot,
+            absent=absent,
+        )
+
+    def delete(self, key: str, *, snapshot: tx.Snapshot | None = None) -> tx.Transaction[bool]:
+        """See RedisAtomic."""
+        return tx.delete(key, writing=self._how, snapshot=snapshot)
+
+    def resolve(self, key: str, update_id: str, since: str) -> tx.Transaction[Fate]:
+        """See RedisAtomic."""
+        return tx.resolve(key, update_id, since, retry=self._writing.retry)
+
+    def adopt(self, key: str, *, ttl_s: float) -> tx.Transaction[tx.Updated]:
+        """See RedisAtomic."""
+        return tx.adopt(key, ttl_s=ttl_s, update_id=new_update_id(), writing=self._how)
+
+
+class _Driver:
+    """What both drivers keep."""
+
+    def __init__(
+        self, client: Any, strategy: tx.Strategy, retry: RetryPolicy | None, hooks: Sequence[Hook]
+    ) -> None:
+        self._client = client
+        self._record = record_of(client)
+        self._hooks = hooks
+        self.transactions = Transactions(self._record, strategy, retry or RetryPolicy())
+
+    def _ended(self, transaction: Any, begun_s: float, trips: int, error: str | None) -> None:
+        call = Call(transaction.__name__, time.monotonic() - begun_s, trips, error)
+        for hook in self._hooks:
+            hook(call)
+
+
+class RedisAtomic(_Driver):
+    """
+    Read a conversation, or read, change and write it in one atomic step.
+
+    Args:
+        client: from ``connect``; or any client of redis-py whose own retries are off.
+        strategy: ``function``, one round trip; ``watch``, three, for servers without functions;
+            ``auto`` takes the function where the server has it. Both can be used on the same keys
+            at the same time.
+        retry: how long to go on after lost races and lost connections.
+        hooks: called with each call that ended, in its thread; what they raise is the caller's.
+    """
+
+    def __init__(
+        self,
+        client: Redis | RedisCluster,
+        *,
+        strategy: tx.Strategy = "auto",
+        retry: RetryPolicy | None = None,
+        hooks: Sequence[Hook] = (),
+    ) -> None:
+        super().__init__(client, strategy, retry, hooks)
+
+    def read(self, key: str) -> tx.Snapshot | None:
+        """The conversation, or None; one round trip, never disturbed by writers."""
+        return self.run(self.transactions.read(key))
+
+    def create(
+        self, key: str, document: tx.Document, *, ttl_s: float, update_id: str | None = None
+    ) -> tx.Updated:
+        """Write the document if there is none; else ConflictError."""
+        return self.run(self.transactions.create(key, document, ttl_s=ttl_s, update_id=update_id))
+
+    def update(
+        self,
+        key: str,
+        change: tx.Change,
+        *,
+        ttl_s: float,
+        update_id: str | None = None,
+        snapshot: tx.Snapshot | None = None,
+    ) -> tx.Updated:
+        """
+        Read, change, write.
+
+        Args:
+            key: the conversation.
+            change: from the document to what it is to be; it may run again.
+            ttl_s: time to live from this write on, s.
+            update_id: of the update; one that is among the last eight is not applied again.
+            snapshot: from ``read`` or an earlier write; if it still stands, nothing is read. It is
+                used up by this.
+
+        Raises:
+            StateMissingError: there is nothing to change; nothing is begun.
+            SchemaTooNewError: a newer service wrote it.
+            RetriesExhaustedError: others won until the deadline.
+            AmbiguousWriteError: it may be applied or not; ask ``resolve``.
+        """
+        return self.run(
+            self.transactions.update(
+                key, change, ttl_s=ttl_s, update_id=update_id, snapshot=snapshot
+            )
+        )
+
+    def replace(
+        self,
+        key: str,
+        change: Callable[[tx.Document | None], tx.Document],
+        *,
+        ttl_s: float,
+        update_id: str | None = None,
+        snapshot: tx.Snapshot | None = None,
     ) -> tx.Updated:
         """Like ``update``, but ``change`` is given None where there is no conversation yet."""
-        return self._run(tx.replace(key, change, ttl_s=ttl_s, retry=self._retry))
+        return self.run(
+            self.transactions.replace(
+                key, change, ttl_s=ttl_s, update_id=update_id, snapshot=snapshot
+            )
+        )
 
-    def delete(self, key: str) -> bool:
-        """Delete the conversation; False if there was none."""
-        return self._run(tx.delete(key, retry=self._retry))
+    def delete(self, key: str, *, snapshot: tx.Snapshot | None = None) -> bool:
+        """
+        Delete the conversation, readable or not; False if there was none.
 
-    def _run(self, transaction: tx.Transaction[T]) -> T:
-        with closing(_Session(self._client)) as session:
-            signal: Exception | None = None
-            reply: Any = None
+        Args:
+            key: the conversation.
+            snapshot: delete only what it shows; else ConflictError.
+        """
+        return self.run(self.transactions.delete(key, snapshot=snapshot))
+
+    def resolve(self, key: str, update_id: str, since: str) -> Fate:
+        """
+        What became of an update that ended in AmbiguousWriteError.
+
+        Args:
+            key: the conversation.
+            update_id: of the error.
+            since: of the error.
+
+        Returns:
+            ``applied``, ``not applied``, or ``unknowable`` if the conversation is gone or was
+            written more than seven times since.
+        """
+        return self.run(self.transactions.resolve(key, update_id, since))
+
+    def adopt(self, key: str, *, ttl_s: float = 300) -> tx.Updated:
+        """
+        Take over a document that is damaged, or that somebody changed and kept its head.
+
+        A document without any head needs none of this: the first update adopts it.
+
+        Raises:
+            StateMissingError: there is nothing.
+            InvalidStateError: it is no conversation; delete it.
+        """
+        return self.run(self.transactions.adopt(key, ttl_s=ttl_s))
+
+    def run(self, transaction: tx.Transaction[T]) -> T:
+        """Carry out a transaction, as those of ``workbench.state.transactions``."""
+        begun_s = time.monotonic()
+        session = Session(self._client, self._record)
+        failed: str | None = None
+        try:
+            self._record.admit()
+            step = next(transaction)
             while True:
                 try:
-                    step = transaction.throw(signal) if signal else transaction.send(reply)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                signal, reply = None, None
-                try:
                     reply = session.carry_out(step)
-                except (tx.NotSent, tx.Outpaced, tx.ReplyLost) as caught:
-                    signal = caught
-
-
-class _Session:
-    """The connection of one transaction: a plain client, or a pipeline from Watch to Commit."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._pipe: Any = None
-
-    def carry_out(self, step: tx.Step) -> Any:
-        if isinstance(step, tx.Pause):
-            self.close()
-            time.sleep(step.seconds)
-            return None
-        if isinstance(step, tx.Commit):
-            return self._commit(step)
-        try:
-            if isinstance(step, tx.Watch):
-                self.close()
-                self._pipe = self._client.pipeline()
-                return self._pipe.watch(step.key)
-            # As bytes: a foreign value that is no UTF-8 is then refused by the document's decoder.
-            reader = self._client if self._pipe is None else self._pipe
-            return reader.execute_command("GET", step.key, NEVER_DECODE=True)
-        except WatchError as error:
-            # The reply to the GET after WATCH was lost: nothing has been written yet.
-            raise tx.NotSent(StoreUnavailableError("the connection was lost")) from error
-        except RedisError as error:
-            raise tx.NotSent(store_error(error)) from error
-
-    def _commit(self, step: tx.Commit) -> None:
-        pipe = self._pipe
-        assert pipe is not None, "a Commit follows a Watch"
-        pipe.multi()
-        if step.text is None:
-            pipe.delete(step.key)
-        else:
-            pipe.set(step.key, step.text, px=round(step.ttl_s * 1000))
-        handled_by_caller = sys.exception()
-        try:
-            pipe.execute()
-        except WatchError as error:
-            # redis-py raises WatchError for a lost reply too, from within the handler of the
-            # transport error, which it leaves in __context__. So does Python with an error that
-            # our caller is handling, which says nothing about this commit.
-            cause = error.__context__
-            if isinstance(cause, RedisError) and cause is not handled_by_caller:
-                raise _commit_failure(cause) from error
-            raise tx.Outpaced from None
-        except RedisError as error:
-            raise _commit_failure(error) from error
+                except tx.SIGNALS as signal:
+                    caught = signal
+                else:
+                    step = transaction.send(reply)
+                    continue
+                step = transaction.throw(caught)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        except StateError as error:
+            failed = error.code
+            self._record.errors[error.code] += 1
+            raise
         finally:
-            self.close()
+            session.close()
+            transaction.close()
+            if self._hooks:
+                self._ended(transaction, begun_s, session.round_trips, failed)
 
-    def close(self) -> None:
-        pipe, self._pipe = self._pipe, None
-        if pipe is None:
-            return
+
+class AsyncRedisAtomic(_Driver):
+    """RedisAtomic for asyncio: the same calls, awaited. See there."""
+
+    def __init__(
+        self,
+        client: "redis_asyncio.Redis | redis_asyncio.RedisCluster",
+        *,
+        strategy: tx.Strategy = "auto",
+        retry: RetryPolicy | None = None,
+        hooks: Sequence[Hook] = (),
+    ) -> None:
+        super().__init__(client, strategy, retry, hooks)
+
+    async def read(self, key: str) -> tx.Snapshot | None:
+        """See RedisAtomic."""
+        return await self.run(self.transactions.read(key))
+
+    async def create(
+        self, key: str, document: tx.Document, *, ttl_s: float, update_id: str | None = None
+    ) -> tx.Updated:
+        """See RedisAtomic."""
+        return await self.run(
+            self.transactions.create(key, document, ttl_s=ttl_s, update_id=update_id)
+        )
+
+    async def update(
+        self,
+        key: str,
+        change: tx.Change,
+        *,
+        ttl_s: float,
+        update_id: str | None = None,
+        snapshot: tx.Snapshot | None = None,
+    ) -> tx.Updated:
+        """See RedisAtomic."""
+        return await self.run(
+            self.transactions.update(
+                key, change, ttl_s=ttl_s, update_id=update_id, snapshot=snapshot
+            )
+        )
+
+    async def replace(
+        self,
+        key: str,
+        change: Callable[[tx.Document | None], tx.Document],
+        *,
+        ttl_s: float,
+        update_id: str | None = None,
+        snapshot: tx.Snapshot | None = None,
+    ) -> tx.Updated:
+        """See RedisAtomic."""
+        return await self.run(
+            self.transactions.replace(
+                key, change, ttl_s=ttl_s, update_id=update_id, snapshot=snapshot
+            )
+        )
+
+    async def delete(self, key: str, *, snapshot: tx.Snapshot | None = None) -> bool:
+        """See RedisAtomic."""
+        return await self.run(self.transactions.delete(key, snapshot=snapshot))
+
+    async def resolve(self, key: str, update_id: str, since: str) -> Fate:
+        """See RedisAtomic."""
+        return await self.run(self.transactions.resolve(key, update_id, since))
+
+    async def adopt(self, key: str, *, ttl_s: float = 300) -> tx.Updated:
+        """See RedisAtomic."""
+        return await self.run(self.transactions.adopt(key, ttl_s=ttl_s))
+
+    async def run(self, transaction: tx.Transaction[T]) -> T:
+        """See RedisAtomic."""
+        begun_s = time.monotonic()
+        session = AsyncSession(self._client, self._record)
+        failed: str | None = None
         try:
-            pipe.reset()
-        except RedisError:
-            # UNWATCH went unanswered. The watch ends with its connection; what was found out until
-            # here must not be hidden by this.
-            if pipe.connection is not None:
-                pipe.connection.disconnect()
-            pipe.watching = False
-            pipe.reset()
-
-
-def _commit_failure(error: RedisError) -> tx.NotSent | tx.ReplyLost:
-    """A reply that refuses the write says that it was not applied; no reply says nothing."""
-    no_reply = isinstance(error, ConnectionError | TimeoutError)
-    if no_reply and not isinstance(error, BusyLoadingError):
-        return tx.ReplyLost(store_error(error))
-    return tx.NotSent(store_error(error))
+            self._record.admit()
+            step = next(transaction)
+            while True:
+                try:
+                    reply = await session.carry_out(step)
+                except tx.SIGNALS as signal:
+                    caught = signal
+                else:
+                    step = transaction.send(reply)
+                    continue
+                step = transaction.throw(caught)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        except StateError as error:
+            failed = error.code
+            self._record.errors[error.code] += 1
+            raise
+        finally:
+            transaction.close()
+            await session.close()
+            if self._hooks:
+                self._ended(transaction, begun_s, session.round_trips, failed)

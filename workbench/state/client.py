@@ -1,14 +1,60 @@
-"""connect: the documented client settings, in their modern form."""
+"""
+connect: the documented client settings, in their modern form.
 
+========================================  =====================================================
+``redis://:password@host:6379/0``         one server
+``rediss://...``                          the same over TLS
+``redis+sentinel://h1:26379,h2/name/0``   the primary that sentinels name; ``rediss+sentinel``
+``redis+cluster://h1:6379,h2:6379``       a cluster, from any of its nodes; ``rediss+cluster``
+========================================  =====================================================
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pybreaker
 from redis import Redis
+from redis import asyncio as redis_asyncio
+from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
-__all__ = ["connect"]
+from workbench.state.errors import StoreUnavailableError
+from workbench.state.health import keep, new_breaker
+
+__all__ = ["connect", "connect_async"]
+
+_SCHEMES: Final = (
+    "redis", "rediss", "unix",
+    "redis+sentinel", "rediss+sentinel",
+    "redis+cluster", "rediss+cluster",
+)  # fmt: skip
+_PORTS: Final = {"sentinel": 26379, "cluster": 6379}
 
 
-def connect(url: str, *, timeout_s: float = 1.0, max_connections: int = 50) -> Redis:
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """A URL of sentinels or of a cluster, taken apart."""
+
+    kind: str
+    nodes: list[tuple[str, int]]
+    service: str
+    settings: dict[str, Any]
+
+
+def connect(
+    url: str,
+    *,
+    timeout_s: float = 1.0,
+    max_connections: int = 50,
+    breaker: pybreaker.CircuitBreaker | Literal["own"] | None = "own",
+) -> Redis:
     """
     A client with one connection pool, decoded replies and bounded waits.
 
@@ -18,19 +64,100 @@ def connect(url: str, *, timeout_s: float = 1.0, max_connections: int = 50) -> R
     what it may repeat.
 
     Args:
-        url: ``redis://`` or ``rediss://``.
+        url: see above. Of a cluster a RedisCluster is returned, which has the same commands.
         timeout_s: for connecting, and for each reply, s.
-        max_connections: size of the pool.
+        max_connections: size of the pool; of a cluster, of the pool of each node.
+        breaker: of the state layer; without one, five failures in a row open it for a second at a
+            time. None leaves it out.
+
+    Raises:
+        ValueError: the URL is none of the above.
+        StoreUnavailableError: no node of the cluster answers; the other kinds connect at their
+            first use.
     """
-    return Redis.from_url(
-        url,
-        decode_responses=True,
-        health_check_interval=30,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        max_connections=max_connections,
-        retry=Retry(NoBackoff(), 0),
+    settings = _settings(timeout_s, max_connections, Retry(NoBackoff(), 0))
+    address = _address(url)
+    client: Any
+    if address is None:
+        client = Redis.from_url(url, **settings)
+    elif address.kind == "sentinel":
+        sentinel = Sentinel(address.nodes, sentinel_kwargs=_of_sentinels(settings))  # type: ignore[no-untyped-call]
+        client = sentinel.master_for(address.service, **settings, **address.settings)  # type: ignore[no-untyped-call]
+    else:
+        nodes = [ClusterNode(host, port) for host, port in address.nodes]  # type: ignore[no-untyped-call]
+        try:
+            client = RedisCluster(startup_nodes=nodes, **settings, **address.settings)
+        except Exception as error:
+            raise StoreUnavailableError("no node of the cluster answers") from error
+    keep(client, new_breaker() if breaker == "own" else breaker)
+    return client  # type: ignore[no-any-return]
+
+
+def connect_async(
+    url: str,
+    *,
+    timeout_s: float = 1.0,
+    max_connections: int = 50,
+    breaker: pybreaker.CircuitBreaker | Literal["own"] | None = "own",
+) -> "redis_asyncio.Redis":
+    """Like ``connect``, for asyncio. It connects at its first use, a cluster's client as well."""
+    settings = _settings(timeout_s, max_connections, AsyncRetry(NoBackoff(), 0))
+    address = _address(url)
+    client: Any
+    if address is None:
+        client = redis_asyncio.Redis.from_url(url, **settings)
+    elif address.kind == "sentinel":
+        sentinel = AsyncSentinel(address.nodes, sentinel_kwargs=_of_sentinels(settings))  # type: ignore[no-untyped-call]
+        client = sentinel.master_for(address.service, **settings, **address.settings)
+    else:
+        nodes = [AsyncClusterNode(host, port) for host, port in address.nodes]
+        client = redis_asyncio.RedisCluster(startup_nodes=nodes, **settings, **address.settings)
+    keep(client, new_breaker() if breaker == "own" else breaker)
+    return client  # type: ignore[no-any-return]
+
+
+def _settings(timeout_s: float, max_connections: int, retry: Any) -> dict[str, Any]:
+    return {
+        "decode_responses": True,
+        "health_check_interval": 30,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "max_connections": max_connections,
+        "retry": retry,
         # Both are answered with an error by Redis 7.0, which would count in its errorstats.
-        driver_info=None,
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-    )
+        "driver_info": None,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+
+
+def _of_sentinels(settings: dict[str, Any]) -> dict[str, Any]:
+    names = ("socket_timeout", "socket_connect_timeout", "retry", "driver_info")
+    return {name: settings[name] for name in names} | {"decode_responses": True}
+
+
+def _address(url: str) -> _Address | None:
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in _SCHEMES:
+        raise ValueError(f"the URL begins with none of {', '.join(_SCHEMES)}")
+    base, _, kind = scheme.partition("+")
+    if not kind:
+        return None
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    service, _, database = parts.path.strip("/").partition("/")
+    settings: dict[str, Any] = dict(parse_qsl(parts.query))
+    settings |= {"username": unquote(user)} if user else {}
+    settings |= {"password": unquote(password)} if password else {}
+    settings |= {"ssl": True} if base == "rediss" else {}
+    if kind == "sentinel":
+        if not service:
+            raise ValueError("the URL of sentinels ends with /<name of the service>")
+        settings |= {"db": int(database)} if database else {}
+    nodes = []
+    for host in hosts.split(","):
+        name, _, port = (
+            host.rpartition(":") if host.rpartition(":")[2].isdigit() else (host, "", "")
+        )
+        nodes.append((name.strip("[]"), int(port or _PORTS[kind])))
+    return _Address(kind, nodes, service, settings)

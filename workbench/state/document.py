@@ -6,6 +6,7 @@ Pure: no client, no clock of its own, no randomness. A document in hand is a pla
 as they are, so that an older service does not lose what a newer one wrote.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,20 +15,23 @@ from typing import Any, Final
 import msgspec
 
 from workbench.state.errors import InvalidStateError
+from workbench.state.migrations import SCHEMA, migrated
 
 __all__ = [
     "DOCUMENT_BYTES_MAX",
+    "HEAD",
     "SCHEMA",
     "decode",
     "encode",
     "merged",
     "new_document",
     "plain",
+    "refuse_large",
     "timestamp",
 ]
 
-SCHEMA: Final = 1
-"""Version of the document's shape, stored in its part ``schema``."""
+HEAD: Final = "_h"
+"""Name of a stored document's first member, which is no part of the document."""
 
 DOCUMENT_BYTES_MAX: Final = 1024 * 1024
 """The largest document that is read or written. The largest realistic one has 49 KB."""
@@ -69,8 +73,8 @@ class _FlowData(msgspec.Struct):
 class _Metadata(msgspec.Struct):
     """When the conversation began, and when it was last written."""
 
-    initialized_at: datetime
-    updated_at: datetime
+    initialized_at: datetime | None = None
+    updated_at: datetime | None = None
 
 
 class _OperationsValidation(msgspec.Struct):
@@ -156,14 +160,27 @@ def encode(document: Mapping[str, Any]) -> bytes:
     """
     The document as compact JSON, checked against the documented shape.
 
+    What is read back from it equals what was given, or it is refused.
+
     Raises:
-        InvalidStateError: a part is not of its type, or the whole is too large.
+        InvalidStateError: a part is not of its type, a value is not one of JSON, or the whole is
+            too large.
     """
     _check(document)
+    if HEAD in document:
+        raise InvalidStateError(f"{HEAD} is the name of the head; choose another", path=HEAD)
     try:
         text = msgspec.json.encode(document)
+        exact = msgspec.json.decode(text) == document
     except (TypeError, ValueError, RecursionError) as error:
+        plain(document)  # names the place
         raise InvalidStateError(f"the document cannot be written as JSON: {error}") from None
+    if not exact:
+        plain(document)
+        # Tuples and datetimes, which would read back as something else.
+        raise InvalidStateError(
+            "a value would not read back as it is; use text, numbers, true/false, lists and dicts"
+        )
     if len(text) > DOCUMENT_BYTES_MAX:
         raise InvalidStateError(
             f"the document has {len(text)} bytes, more than {DOCUMENT_BYTES_MAX}; "
@@ -172,25 +189,52 @@ def encode(document: Mapping[str, Any]) -> bytes:
     return text
 
 
-def decode(text: str | bytes) -> dict[str, Any]:
-    """
-    The document that the text holds.
-
-    Raises:
-        InvalidStateError: not JSON, not an object, too large, or not of the documented shape.
-    """
+def refuse_large(text: bytes) -> None:
+    """Raise InvalidStateError for a text that is too large to be looked at."""
     if len(text) > DOCUMENT_BYTES_MAX:
         raise InvalidStateError(
             f"the stored document has {len(text)} bytes, more than {DOCUMENT_BYTES_MAX}"
         )
+
+
+def decode(text: bytes, *, foreign: bool = True) -> dict[str, Any]:
+    """
+    The document that the text holds, without its head, in the present schema.
+
+    One of a newer schema is returned as it is: it can be read, as far as it is understood.
+
+    Args:
+        text: as stored.
+        foreign: it was not written by us, so that what we never write is looked for.
+
+    Raises:
+        InvalidStateError: not JSON, not an object, a name twice in one object, too large, or not
+            of the documented shape.
+    """
+    refuse_large(text)
     try:
-        document = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        document: Any = msgspec.json.decode(text)
+        if foreign:
+            # msgspec keeps the last of two members of one name, another reader the first.
+            json.loads(text, object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError) as error:
         raise InvalidStateError(f"the stored document is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise InvalidStateError("the stored document is not a JSON object")
-    _check(document)
-    return document
+    read: dict[str, Any] = document
+    read.pop(HEAD, None)
+    version = read.get("schema", 0)
+    if version != SCHEMA:
+        if type(version) is int and version > SCHEMA:
+            return read
+        read = migrated(read)
+    _check(read)
+    return read
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a name stands twice in one object")
 
 
 def merged(

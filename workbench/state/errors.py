@@ -5,7 +5,9 @@ What can go wrong with a conversation's state, and what a chat service does abou
     ├── ConflictError           another writer was there first
     ├── RetriesExhaustedError   the deadline passed while others kept writing
     ├── StateMissingError       there is no such conversation
+    │   └── SessionLostError    there was one: evicted, expired, deleted, or it is unknown which
     ├── InvalidStateError       the document, or the update, is not of the documented shape
+    │   └── SchemaTooNewError   a newer service wrote it; it is read, and never overwritten
     ├── IntegrityError          the stored document is damaged
     ├── AmbiguousWriteError     the write was sent and no reply came: it may stand or not
     ├── StoreFullError          the server is out of memory (noeviction)
@@ -19,7 +21,7 @@ No message holds a key, a value or a URL: a conversation's key is a phone number
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import redis.exceptions as rx
 
@@ -32,6 +34,8 @@ __all__ = [
     "IntegrityError",
     "InvalidStateError",
     "RetriesExhaustedError",
+    "SchemaTooNewError",
+    "SessionLostError",
     "StateError",
     "StateMissingError",
     "StoreBlockedError",
@@ -41,6 +45,9 @@ __all__ = [
     "StoreUnavailableError",
     "store_error",
 ]
+
+
+Reason = Literal["evicted", "expired", "deleted", "unknown"]
 
 
 class StateError(Exception):
@@ -84,6 +91,21 @@ class StateMissingError(StateError):
     http_status = 404
 
 
+class SessionLostError(StateMissingError):
+    """
+    The conversation was there, and is gone.
+
+    Attributes:
+        reason: ``evicted``, ``expired``, ``deleted`` or ``unknown``.
+    """
+
+    code = "STATE_LOST"
+
+    def __init__(self, message: str, *, reason: Reason) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+
+
 class InvalidStateError(StateError):
     """
     The document, or an update of it, is not of the documented shape.
@@ -100,6 +122,28 @@ class InvalidStateError(StateError):
         self.path = path
 
 
+class SchemaTooNewError(InvalidStateError):
+    """
+    The document is of a version that this service does not know.
+
+    Attributes:
+        found: version of the document.
+        supported: the newest that can be written.
+    """
+
+    code = "STATE_SCHEMA_TOO_NEW"
+    http_status = 409
+
+    def __init__(self, *, found: int, supported: int) -> None:
+        super().__init__(
+            f"the document is of schema {found}, and this service writes {supported} at most: it "
+            "is left as it is; deploy the newer service everywhere",
+            path="schema",
+        )
+        self.found = found
+        self.supported = supported
+
+
 class IntegrityError(StateError):
     """The stored document is damaged, or was changed by somebody who kept its checksum."""
 
@@ -107,13 +151,20 @@ class IntegrityError(StateError):
 
 
 class AmbiguousWriteError(StateError):
-    """The write was sent and its reply was lost: read the conversation before writing again."""
+    """
+    The write was sent and its reply was lost: it may stand or not.
+
+    Attributes:
+        update_id, since: for ``RedisAtomic.resolve``; of a deletion ``update_id`` is empty.
+    """
 
     code = "STATE_AMBIGUOUS"
     http_status = 503
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, update_id: str = "", since: str = "") -> None:
         super().__init__(message, applied=None)
+        self.update_id = update_id
+        self.since = since
 
 
 class StoreFullError(StateError):
@@ -174,6 +225,10 @@ _REPLIES: Final = {
     "READONLY": (StoreReadOnlyError, "the store is a replica; connect to the primary"),
     "LOADING": (StoreUnavailableError, "the store is still loading its data; try again shortly"),
     "CLUSTERDOWN": (StoreUnavailableError, "the cluster is down; try again shortly"),
+    "MASTERDOWN": (StoreUnavailableError, "the replica has lost its primary; try again shortly"),
+    "TRYAGAIN": (StoreUnavailableError, "the slot is on the move; try again shortly"),
+    "BUSY": (StoreUnavailableError, "the store is busy with a script; try again shortly"),
+    "NOREPLICAS": (StoreBlockedError, "the store refuses writes: too few replicas follow it"),
 }
 
 _CODES: Final = {
@@ -185,7 +240,7 @@ _CODES: Final = {
 _IN_TRANSACTION: Final = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.S)
 
 
-def store_error(error: rx.RedisError) -> StateError:
+def store_error(error: Exception) -> StateError:
     """
     The StateError that stands for a failure of the client library, without its text.
 
@@ -198,7 +253,9 @@ def store_error(error: rx.RedisError) -> StateError:
         return kind(message)
     if isinstance(error, rx.AuthenticationError | rx.AuthorizationError):
         return StoreRefusedError("the store refuses the login; check user name and password")
-    if isinstance(error, rx.ConnectionError):
+    if isinstance(error, rx.MaxConnectionsError):
+        return StoreUnavailableError("all connections are in use; raise max_connections")
+    if isinstance(error, rx.ConnectionError | rx.RedisClusterException | OSError):
         return StoreUnavailableError("the store cannot be reached; is it running?")
     if isinstance(error, rx.TimeoutError):
         return StoreUnavailableError("the store did not answer within the timeout")
@@ -206,7 +263,7 @@ def store_error(error: rx.RedisError) -> StateError:
     return StoreRefusedError(f"the store refuses the command: {name}")
 
 
-def _server_code(error: rx.RedisError) -> str:
+def _server_code(error: Exception) -> str:
     # redis-py takes the code off the errors that it has a class for, and in a transaction puts
     # the whole command, key and value included, before the others.
     for kind, code in _CODES.items():

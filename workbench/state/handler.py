@@ -12,9 +12,9 @@ from workbench.state.errors import ErrorContext, StateError
 from workbench.state.redaction import redact
 
 if TYPE_CHECKING:
-    from workbench.state.manager import StateManager
+    from workbench.state.manager import AsyncStateManager, StateManager
 
-__all__ = ["ErrorHandler", "ErrorResponse"]
+__all__ = ["AsyncErrorHandler", "ErrorHandler", "ErrorResponse"]
 
 _log = logging.getLogger("workbench.state")
 
@@ -67,29 +67,59 @@ class ErrorHandler:
             state_manager: whose conversation it concerns, or None.
             context: where it happened.
         """
-        known = error if isinstance(error, StateError) else None
-        code = known.code if known else _text(context.details.get("code", "UNKNOWN_ERROR"))
-        response = ErrorResponse(
-            code=redact(code),
-            http_status=known.http_status if known else _HTTP_STATUS.get(context.error_type, 500),
-            retryable=bool(known and known.retryable),
-            applied=known.applied if known else None,
-            error_type=context.error_type,
-            message=redact(_text(context.message)),
-            details={
-                # With its name, which may tell that it is a secret.
-                name: redact(f"{name}={_text(value)}").removeprefix(f"{name}=")
-                for name, value in context.details.items()
-            },
-            timestamp=timestamp(datetime.now(UTC)),
-        )
-        _log.error("%s (%s): %s", response.code, type(error).__name__, response.message)
-        if state_manager is not None and not isinstance(error, StateError | RedisError):
+        response = _response(error, context)
+        if state_manager is not None and _can_be_noted(error):
             try:
                 state_manager.atomic_state.record_error(state_manager.key, response.message)
             except StateError as failure:
-                _log.warning("the error could not be noted in the conversation: %s", failure.code)
+                _not_noted(failure)
         return response
+
+
+class AsyncErrorHandler:
+    """ErrorHandler for asyncio: the same call, awaited. See there."""
+
+    @staticmethod
+    async def handle_error(
+        error: BaseException, state_manager: "AsyncStateManager | None", context: ErrorContext
+    ) -> ErrorResponse:
+        """See ErrorHandler."""
+        response = _response(error, context)
+        if state_manager is not None and _can_be_noted(error):
+            try:
+                await state_manager.atomic_state.record_error(state_manager.key, response.message)
+            except StateError as failure:
+                _not_noted(failure)
+        return response
+
+
+def _can_be_noted(error: BaseException) -> bool:
+    return not isinstance(error, StateError | RedisError)
+
+
+def _not_noted(failure: StateError) -> None:
+    _log.warning("the error could not be noted in the conversation: %s", failure.code)
+
+
+def _response(error: BaseException, context: ErrorContext) -> ErrorResponse:
+    known = error if isinstance(error, StateError) else None
+    code = known.code if known else _text(context.details.get("code", "UNKNOWN_ERROR"))
+    response = ErrorResponse(
+        code=redact(code),
+        http_status=known.http_status if known else _HTTP_STATUS.get(context.error_type, 500),
+        retryable=bool(known and known.retryable),
+        applied=known.applied if known else None,
+        error_type=context.error_type,
+        message=redact(_text(context.message)),
+        details={
+            # With its name, which may tell that it is a secret.
+            name: redact(f"{name}={_text(value)}").removeprefix(f"{name}=")
+            for name, value in context.details.items()
+        },
+        timestamp=timestamp(datetime.now(UTC)),
+    )
+    _log.error("%s (%s): %s", response.code, type(error).__name__, response.message)
+    return response
 
 
 def _text(value: object) -> str:

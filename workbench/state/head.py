@@ -33,7 +33,8 @@ _NAMES: Final = 8
 _FORM: Final = re.compile(
     re.escape(_PREFIX) + rb'[0-9a-f]{8}(?P<revision>[0-9]{12})(?P<ring>[\w-]{64})"[,}]', re.ASCII
 )
-_FILLER: Final = b"A" * _NAME_BYTES
+_FILLERS: Final = b"A" * _NAME_BYTES * _NAMES
+_SINCE: Final = re.compile(r"(?P<revision>[0-9]{1,12}):(?P<name>[\w-]{8}|)", re.ASCII)
 
 Fate = Literal["applied", "not applied", "unknowable"]
 
@@ -50,12 +51,41 @@ class Head:
         text: the bytes as stored, HEAD_BYTES of them; empty if there is no document, or one
             without a head.
         revision: how often it was written since it was created; 0 without a head.
-        names: of the last updates, newest first; of a document without a head its fingerprint.
+        ring: names of the last updates, newest first, one after another; of a document without a
+            head its fingerprint.
     """
 
     text: bytes
     revision: int
-    names: tuple[bytes, ...]
+    ring: bytes
+
+    @property
+    def names(self) -> tuple[bytes, ...]:
+        """Of the last updates, newest first."""
+        ring = self.ring
+        return tuple(ring[at : at + _NAME_BYTES] for at in range(0, len(ring), _NAME_BYTES))
+
+    def holds(self, name: bytes) -> bool:
+        """Whether the update of this name is among the last ones."""
+        return name in self.ring and name in self.names
+
+    @property
+    def since(self) -> str:
+        """What ``fate`` needs to know of it, as text that can be kept."""
+        return f"{self.revision}:{self.ring[:_NAME_BYTES].decode()}"
+
+    @classmethod
+    def of_since(cls, since: str) -> "Head":
+        """
+        As much of the head as its ``since`` tells.
+
+        Raises:
+            ValueError: the text is not one.
+        """
+        form = _SINCE.fullmatch(since)
+        if form is None:
+            raise ValueError("since is not one that an AmbiguousWriteError gave")
+        return cls(b"", int(form["revision"]), form["name"].encode())
 
     @classmethod
     def of(cls, stored: bytes) -> "Head":
@@ -69,31 +99,36 @@ class Head:
         form = _FORM.match(stored)
         fits = b"%08x" % zlib.crc32(stored[_CRC_END:]) == stored[len(_PREFIX) : _CRC_END]
         if form is None and not fits and not stored.startswith(_PREFIX):
-            return cls(b"", 0, (_hashed(stored),))
+            return cls.without(stored)
         if form is None or not fits:
             raise IntegrityError(
                 "the stored document is damaged, or somebody changed it and kept its head; look at "
-                "it, then delete it"
+                "it, then take it over with RedisAtomic.adopt, or delete it"
             )
-        ring = form["ring"]
-        names = tuple(ring[at : at + _NAME_BYTES] for at in range(0, len(ring), _NAME_BYTES))
-        return cls(stored[:HEAD_BYTES], int(form["revision"]), names)
+        return cls(stored[:HEAD_BYTES], int(form["revision"]), form["ring"])
 
-    def before(self, body: bytes, name: bytes) -> bytes:
+    @classmethod
+    def without(cls, stored: bytes) -> "Head":
+        """What stands for the head of a text that has none, or none that counts."""
+        return cls(b"", 0, _hashed(stored))
+
+    def followed_by(self, body: bytes, name: bytes) -> "tuple[Head, bytes]":
         """
-        The text of the document's next revision.
+        The document's next revision: its head, and its whole text.
 
         Args:
             body: a JSON object without a head.
             name: of the update that makes it.
         """
-        names = (name, *self.names, *[_FILLER] * _NAMES)[:_NAMES]
+        revision = self.revision + 1
+        ring = (name + self.ring + _FILLERS)[: len(_FILLERS)]
         rest = body[1:] if body == b"{}" else b"," + body[1:]
-        covered = b'%012d%s"%s' % (self.revision + 1, b"".join(names), rest)
-        return b"%s%08x%s" % (_PREFIX, zlib.crc32(covered), covered)
+        covered = b'%012d%s"%s' % (revision, ring, rest)
+        text = b"%s%08x%s" % (_PREFIX, zlib.crc32(covered), covered)
+        return Head(text[:HEAD_BYTES], revision, ring), text
 
 
-ABSENT: Final = Head(b"", 0, ())
+ABSENT: Final = Head(b"", 0, b"")
 """Stands for no document at all."""
 
 
@@ -111,10 +146,11 @@ def fate(name: bytes, old: Head, now: Head) -> Fate:
         old: on which it was to be applied.
         now: what stands there now.
     """
-    if name in now.names:
+    names = now.names
+    if name in names:
         return "applied"
     since = now.revision - old.revision
-    if old.names and 0 <= since < len(now.names) and now.names[since] == old.names[0]:
+    if old.ring and 0 <= since < len(names) and names[since] == old.ring[:_NAME_BYTES]:
         return "not applied"
     return "unknowable"
 

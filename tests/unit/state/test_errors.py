@@ -30,7 +30,8 @@ def in_transaction(reply):
         ("WRONGTYPE Operation against a key", errors.StoreRefusedError),
         ("NOPERM this user has no permissions", errors.StoreRefusedError),
         ("ERR unknown command", errors.StoreRefusedError),
-        ("NOREPLICAS Not enough good replicas to write.", errors.StoreRefusedError),
+        ("NOREPLICAS Not enough good replicas to write.", errors.StoreBlockedError),
+        ("BUSY Redis is busy running a script.", errors.StoreUnavailableError),
     ],
 )
 def test_refusal_of_the_server_has_its_error(made_by, reply, kind):
@@ -102,10 +103,16 @@ KINDS = [
 ]
 
 
+NAMED = {
+    errors.SchemaTooNewError: {"found": 9, "supported": 1},
+    errors.SessionLostError: {"message": "gone", "reason": "evicted"},
+}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_is_caught_by_the_root_and_says_what_a_service_needs(kind):
     """Code, status, whether it stands, whether to try again."""
-    error = kind("message")
+    error = kind(**NAMED[kind]) if kind in NAMED else kind("message")
 
     assert isinstance(error, StateError)
     assert error.code == error.code.upper()

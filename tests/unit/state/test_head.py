@@ -19,7 +19,7 @@ bodies = st.dictionaries(
 def written(*update_ids, body=BODY, on=ABSENT):
     """The head after these updates, one after another."""
     for update_id in update_ids:
-        on = Head.of(on.before(body, name_of(update_id)))
+        on = Head.of(on.followed_by(body, name_of(update_id))[1])
     return on
 
 
@@ -28,7 +28,7 @@ def test_stored_text_is_json_with_the_head_as_its_first_member(body, update_ids)
     """Any reader of JSON reads it; and what was put in is what comes out."""
     head = written(*update_ids, body=body)
 
-    text = head.before(body, name_of("last"))
+    _, text = head.followed_by(body, name_of("last"))
     document = json.loads(text)
 
     assert next(iter(document)) == "_h"
@@ -41,7 +41,7 @@ def test_stored_text_is_json_with_the_head_as_its_first_member(body, update_ids)
 
 def test_any_flipped_bit_is_damage_and_never_another_document():
     """In the head, in its checksum and in the body: every bit of the text, one at a time."""
-    text = written("a", "b").before(BODY, name_of("c"))
+    _, text = written("a", "b").followed_by(BODY, name_of("c"))
 
     for place in range(8 * len(text)):
         flipped = bytearray(text)
@@ -62,8 +62,8 @@ def test_any_flipped_bit_is_damage_and_never_another_document():
 )
 def test_document_that_does_not_fit_its_head_is_refused(change):
     """It begins like one of ours."""
-    with pytest.raises(IntegrityError, match="delete it"):
-        Head.of(change(ABSENT.before(BODY, name_of("a"))))
+    with pytest.raises(IntegrityError, match=r"RedisAtomic\.adopt"):
+        Head.of(change(ABSENT.followed_by(BODY, name_of("a"))[1]))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,259 @@
+"""
+Steps of a transaction, carried out on a redis-py client; and what its errors say of how far a
+step got.
+
+An exception of the client library does not tell whether the command was sent. Where it was raised
+does: while connecting or sending nothing reached the server whole, while reading it may have.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Final
+
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    NoPermissionError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+    WatchError,
+)
+
+from workbench.state import functions
+from workbench.state import transactions as tx
+from workbench.state.errors import InvalidStateError, StateError, StoreUnavailableError, store_error
+from workbench.state.health import Record
+
+__all__ = ["AsyncSession", "Session"]
+
+STORE_ERRORS: Final = (RedisError, RedisClusterException, OSError, UnicodeError)
+
+# Of redis-py: nothing, or no whole command, has left while one of these is on the stack.
+_BEFORE_SENT: Final = frozenset({"get_connection", "acquire_connection", "send_packed_command"})
+
+
+class _Session:
+    """The connection of one transaction: a client, or a pipeline from Watch to Commit."""
+
+    def __init__(self, client: Any, record: Record) -> None:
+        self._client = client
+        self._record = record
+        self._pipe: Any = None
+        self._loads = 0
+        self.round_trips = 0
+
+    def _swap_arguments(self, step: tx.Swap) -> tuple[Any, ...]:
+        self._loads = self._record.loads
+        ttl_ms = round(step.ttl_s * 1000)
+        return ("FCALL", functions.NAME, 1, step.key, step.head, ttl_ms, step.text or b"")
+
+    def _swapped(self, reply: Any) -> Any:
+        self._record.functions = True
+        return True if reply == 1 else reply
+
+    def _opened(self) -> Any:
+        self._pipe = self._client.pipeline(transaction=True)
+        return self._pipe
+
+    def _queued(self, step: tx.Commit) -> Any:
+        pipe = self._pipe
+        assert pipe is not None, "a Commit follows a Watch"
+        pipe.multi()
+        if step.text is None:
+            pipe.delete(step.key)
+        else:
+            pipe.set(step.key, step.text, px=round(step.ttl_s * 1000))
+        return pipe
+
+
+class Session(_Session):
+    """On a client that waits for its replies."""
+
+    def carry_out(self, step: tx.Step) -> Any:
+        """
+        The step's result.
+
+        Raises:
+            NotSent, ReplyLost, Outpaced, FunctionMissing, FunctionRefused: signals for the
+                transaction.
+        """
+        if isinstance(step, tx.Pause):
+            self.close()
+            self._record.retries += 1
+            time.sleep(step.seconds)
+            return None
+        self.round_trips += 1
+        handled = sys.exception()
+        try:
+            reply = self._sent(step)
+        except STORE_ERRORS as error:
+            raise _signal(error, step, handled, self._record) from error
+        self._record.succeeded()
+        return reply
+
+    def _sent(self, step: tx.Step) -> Any:
+        if isinstance(step, tx.Swap):
+            arguments = self._swap_arguments(step)
+            # As bytes: the document's own decoder refuses what is no UTF-8.
+            return self._swapped(self._client.execute_command(*arguments, NEVER_DECODE=True))
+        if isinstance(step, tx.Get):
+            reader = self._client if self._pipe is None else self._pipe
+            return reader.execute_command("GET", step.key, NEVER_DECODE=True)
+        if isinstance(step, tx.Watch):
+            self.close()
+            return self._opened().watch(step.key)
+        if isinstance(step, tx.Commit):
+            try:
+                return self._queued(step).execute()
+            finally:
+                self.close()
+        if isinstance(step, tx.Drop):
+            return self._client.delete(step.key)
+        with self._record.loading:
+            if self._loads == self._record.loads:  # nobody did since we missed it
+                self._client.execute_command("FUNCTION LOAD", "REPLACE", functions.SOURCE)
+                self._record.loads += 1
+        return None
+
+    def close(self) -> None:
+        """Give the connection back, watching nothing."""
+        pipe, self._pipe = self._pipe, None
+        if pipe is None:
+            return
+        try:
+            pipe.reset()
+        except STORE_ERRORS:
+            # UNWATCH went unanswered. The watch ends with its connection; what was found out until
+            # here must not be hidden by this.
+            if pipe.connection is not None:
+                pipe.connection.disconnect()
+            pipe.watching = False
+            pipe.reset()
+
+
+class AsyncSession(_Session):
+    """On a client of asyncio."""
+
+    async def carry_out(self, step: tx.Step) -> Any:
+        """Like ``Session.carry_out``."""
+        if isinstance(step, tx.Pause):
+            await self.close()
+            self._record.retries += 1
+            await asyncio.sleep(step.seconds)
+            return None
+        self.round_trips += 1
+        handled = sys.exception()
+        try:
+            reply = await self._sent(step)
+        except STORE_ERRORS as error:
+            raise _signal(error, step, handled, self._record) from error
+        self._record.succeeded()
+        return reply
+
+    async def _sent(self, step: tx.Step) -> Any:
+        if isinstance(step, tx.Swap):
+            arguments = self._swap_arguments(step)
+            return self._swapped(await self._client.execute_command(*arguments, NEVER_DECODE=True))
+        if isinstance(step, tx.Get):
+            reader = self._client if self._pipe is None else self._pipe
+            return await reader.execute_command("GET", step.key, NEVER_DECODE=True)
+        if isinstance(step, tx.Watch):
+            await self.close()
+            await self._client.initialize()  # a cluster's pipeline does not do it by itself
+            return await self._opened().watch(step.key)
+        if isinstance(step, tx.Commit):
+            try:
+                return await self._queued(step).execute()
+            finally:
+                await self.close()
+        if isinstance(step, tx.Drop):
+            return await self._client.delete(step.key)
+        async with self._record.loading_async:
+            if self._loads == self._record.loads:
+                await self._client.execute_command("FUNCTION LOAD", "REPLACE", functions.SOURCE)
+                self._record.loads += 1
+        return None
+
+    async def close(self) -> None:
+        """Give the connection back, watching nothing, also if the task is cancelled meanwhile."""
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            await asyncio.shield(asyncio.ensure_future(_reset(pipe)))
+
+
+async def _reset(pipe: Any) -> None:
+    try:
+        await pipe.reset()
+    except STORE_ERRORS:
+        if pipe.connection is not None:
+            await pipe.connection.disconnect()
+        pipe.watching = False
+        await pipe.reset()
+
+
+def _signal(
+    error: Exception, step: tx.Step, handled: BaseException | None, record: Record
+) -> Exception:
+    """
+    What the failure means for the transaction.
+
+    ``handled`` is what our caller was handling, which Python puts into the chain of causes.
+    """
+    if isinstance(error, UnicodeError):
+        return tx.NotSent(InvalidStateError("the key, or a text, cannot be written as UTF-8"))
+    chain = list(_chain(error, handled))
+    if isinstance(error, WatchError):
+        # redis-py raises WatchError also for a reply that was lost between WATCH and EXEC.
+        cause = next((each for each in chain if _is_transport(each)), None)
+        if cause is None:
+            record.conflicts += 1
+            return tx.Outpaced()
+        failure: StateError = StoreUnavailableError("the connection was lost")
+    else:
+        if isinstance(step, tx.Swap | tx.Load) and isinstance(error, ResponseError):
+            if "Function not found" in str(error):
+                return tx.FunctionMissing(store_error(error))
+            if isinstance(error, NoPermissionError) or "unknown command" in str(error):
+                record.functions = False
+                return tx.FunctionRefused(store_error(error))
+        failure = store_error(error)
+    record.failed(failure)
+    writes = isinstance(step, tx.Swap | tx.Commit | tx.Drop)
+    # A cluster's client raises what came of asking the other nodes, and has the loss in its chain.
+    transport = [each for each in chain if _is_transport(each)] or [error]
+    answered = isinstance(error, ResponseError | BusyLoadingError)
+    if writes and not answered and not all(map(_before_sent, transport)):
+        record.lost_replies += 1
+        return tx.ReplyLost(failure)
+    return tx.NotSent(failure)
+
+
+def _chain(error: BaseException, until: BaseException | None) -> Iterator[BaseException]:
+    each: BaseException | None = error
+    while each is not None and each is not until:
+        yield each
+        each = each.__context__
+
+
+def _is_transport(error: BaseException) -> bool:
+    """No reply came. A server that loads says so: that is a reply."""
+    return isinstance(error, ConnectionError | TimeoutError) and not isinstance(
+        error, BusyLoadingError
+    )
+
+
+def _before_sent(error: BaseException) -> bool:
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_name
+        if name == "reset":
+            return False  # of a pipeline, after its EXEC failed: what came of that is not seen here
+        if name in _BEFORE_SENT:
+            return True
+        trace = trace.tb_next
+    return False
