@@ -81,8 +81,9 @@ class Transactions:
         ttl_s: float,
         update_id: str | None = None,
         snapshot: tx.Snapshot | None = None,
+        plain: bool = False,
     ) -> tx.Transaction[tx.Updated]:
-        """See RedisAtomic."""
+        """See RedisAtomic, and for ``plain`` there ``transactions.update``."""
         own_id, how = update_id or new_update_id(), self._how
         return tx.update(key, change, ttl_s=ttl_s, update_id=own_id, writing=how, snapshot=snapshot)
 
@@ -95,6 +96,7 @@ class Transactions:
         update_id: str | None = None,
         snapshot: tx.Snapshot | None = None,
         absent: bool = False,
+        plain: bool = False,
     ) -> tx.Transaction[tx.Updated]:
         """See RedisAtomic. If ``absent``, nothing is taken to be there, and nothing is read."""
         own_id, how = update_id or new_update_id(), self._how
@@ -106,6 +108,7 @@ class Transactions:
             writing=how,
             snapshot=snapshot,
             absent=absent,
+            plain=plain,
         )
 
     def delete(self, key: str, *, snapshot: tx.Snapshot | None = None) -> tx.Transaction[bool]:

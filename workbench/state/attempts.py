@@ -98,12 +98,16 @@ class Attempts:
         ttl_s: float | None = None,
         snapshot: Snapshot | None = None,
     ) -> Transaction[Updated]:
-        """Change the document by a function of it and of the time, counted as ``operation``."""
+        """
+        Change the document by a function of it and of the time, counted as ``operation``. What the
+        function puts in has gone through ``document.plain``.
+        """
         return self._transactions.update(
             key,
             _counted(change, operation),
             ttl_s=self._ttl_s if ttl_s is None else ttl_s,
             snapshot=snapshot,
+            plain=True,
         )
 
     def rewrite(
@@ -125,6 +129,7 @@ class Attempts:
             update_id=update_id,
             snapshot=snapshot,
             absent=absent,
+            plain=True,
         )
 
     def begin(self, key: str, document: Document) -> Transaction[Updated]:

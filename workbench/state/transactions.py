@@ -229,6 +229,7 @@ def update(
     update_id: str,
     writing: Writing,
     snapshot: Snapshot | None = None,
+    plain: bool = False,
 ) -> Transaction[Updated]:
     """
     Read, change and write in one atomic step.
@@ -241,6 +242,8 @@ def update(
         update_id: an update of an id that is still in the head is not applied again.
         writing: by which strategy, and how long.
         snapshot: what the caller has in hand. If it still stands, there is no need to read.
+        plain: what the change puts in went through ``document.plain``, so that it is known to read
+            back as it is.
 
     Raises:
         StateMissingError: there is no such conversation; an update never creates one, so that a
@@ -255,7 +258,7 @@ def update(
             )
         return change(before)
 
-    task = _Change(changed, update_id)
+    task = _Change(changed, update_id, plain=plain)
     return (yield from _carry_out(key, task, ttl_s=ttl_s, writing=writing, held=snapshot))
 
 
@@ -268,13 +271,14 @@ def replace(
     writing: Writing,
     snapshot: Snapshot | None = None,
     absent: bool = False,
+    plain: bool = False,
 ) -> Transaction[Updated]:
     """
     Write what ``change`` makes of the document, or of None where there is none.
 
     If ``absent``, nothing is taken to be there, and nothing is read.
     """
-    task = _Change(change, update_id)
+    task = _Change(change, update_id, plain=plain)
     return (
         yield from _carry_out(key, task, ttl_s=ttl_s, writing=writing, held=snapshot, absent=absent)
     )
@@ -362,7 +366,7 @@ def resolve(key: str, update_id: str, since: str, *, retry: RetryPolicy) -> Tran
     return fate(name_of(update_id), old, ABSENT if text is None else Head.of(text))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Seen:
     """What lies under the key, when it was looked at."""
 
@@ -371,7 +375,7 @@ class _Seen:
     snapshot: Snapshot | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Proposal(Generic[R]):
     """What is to be written, on which head, and what is answered when it stands."""
 
@@ -380,7 +384,7 @@ class _Proposal(Generic[R]):
     result: Callable[[int], R]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Done(Generic[R]):
     """There is nothing to write, and this is what is answered."""
 
@@ -411,8 +415,15 @@ _ABSENT: Final = _Seen(ABSENT)
 class _Change:
     """To write what a function makes of the document, or of None."""
 
-    def __init__(self, change: Callable[[Document | None], Document], update_id: str) -> None:
+    def __init__(
+        self,
+        change: Callable[[Document | None], Document],
+        update_id: str,
+        *,
+        plain: bool = False,
+    ) -> None:
         self._change = change
+        self._plain = plain
         self.update_id = update_id
         self._name = name_of(update_id)
 
@@ -427,7 +438,7 @@ class _Change:
         if before is not None:
             _refuse_newer(before)
         after = self._change(before)
-        head, text = seen.head.followed_by(documents.encode(after), self._name)
+        head, text = seen.head.followed_by(documents.encode(after, exact=self._plain), self._name)
         return _Proposal(
             seen.head, text, lambda attempts: Updated(after, head, len(text), attempts)
         )
