@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from redis import Redis
@@ -10,7 +10,7 @@ from redis import asyncio as redis_asyncio
 from redis.cluster import RedisCluster
 
 from workbench.state import transactions as tx
-from workbench.state.errors import StateError
+from workbench.state.errors import SessionLostError, StateError
 from workbench.state.head import Fate, new_update_id
 from workbench.state.health import Record, record_of
 from workbench.state.retry import RetryPolicy
@@ -48,14 +48,13 @@ class Transactions:
 
     Args:
         record: of the client; it knows whether the server takes functions.
-        strategy: see RedisAtomic.
-        retry: see RedisAtomic.
+        writing: how.
     """
 
-    def __init__(self, record: Record, strategy: tx.Strategy, retry: RetryPolicy) -> None:
+    def __init__(self, record: Record, writing: tx.Writing) -> None:
         self._record = record
-        self._writing = tx.Writing(strategy, retry)
-        self._by_watch = tx.Writing("watch", retry)
+        self._writing = writing
+        self._by_watch = replace(writing, strategy="watch")
 
     @property
     def _how(self) -> tx.Writing:
@@ -115,6 +114,10 @@ class Transactions:
         """See RedisAtomic."""
         return tx.delete(key, writing=self._how, snapshot=snapshot)
 
+    def why_lost(self, key: str, *, known: bool) -> tx.Transaction[SessionLostError | None]:
+        """Why there is no conversation; None if there never was one, as far as is known."""
+        return tx.why_lost(key, known=known, live_index=self._writing.live_index)
+
     def resolve(self, key: str, update_id: str, since: str) -> tx.Transaction[Fate]:
         """See RedisAtomic."""
         return tx.resolve(key, update_id, since, retry=self._writing.retry)
@@ -128,12 +131,23 @@ class _Driver:
     """What both drivers keep."""
 
     def __init__(
-        self, client: Any, strategy: tx.Strategy, retry: RetryPolicy | None, hooks: Sequence[Hook]
+        self,
+        client: Any,
+        strategy: tx.Strategy,
+        retry: RetryPolicy | None,
+        hooks: Sequence[Hook],
+        live_index: bool,
     ) -> None:
         self._client = client
         self._record = record_of(client)
         self._hooks = hooks
-        self.transactions = Transactions(self._record, strategy, retry or RetryPolicy())
+        if live_index and isinstance(client, RedisCluster | redis_asyncio.RedisCluster):
+            raise ValueError(
+                "a cluster keeps no live index: the index would lie in another slot than the "
+                "conversation; leave live_index out, and lost conversations are 'unknown'"
+            )
+        writing = tx.Writing(strategy, retry or RetryPolicy(), live_index)
+        self.transactions = Transactions(self._record, writing)
 
     def _ended(self, transaction: Any, begun_s: float, trips: int, error: str | None) -> None:
         call = Call(transaction.__name__, time.monotonic() - begun_s, trips, error)
@@ -152,6 +166,9 @@ class RedisAtomic(_Driver):
             at the same time.
         retry: how long to go on after lost races and lost connections.
         hooks: called with each call that ended, in its thread; what they raise is the caller's.
+        live_index: keep an index of what is to live until when, so that a conversation that is gone
+            can be told apart as evicted, expired or deleted; certain under ``volatile-*`` policies.
+            It is written by the function only, and not on a cluster.
     """
 
     def __init__(
@@ -161,8 +178,9 @@ class RedisAtomic(_Driver):
         strategy: tx.Strategy = "auto",
         retry: RetryPolicy | None = None,
         hooks: Sequence[Hook] = (),
+        live_index: bool = False,
     ) -> None:
-        super().__init__(client, strategy, retry, hooks)
+        super().__init__(client, strategy, retry, hooks, live_index)
 
     def read(self, key: str) -> tx.Snapshot | None:
         """The conversation, or None; one round trip, never disturbed by writers."""
@@ -300,8 +318,9 @@ class AsyncRedisAtomic(_Driver):
         strategy: tx.Strategy = "auto",
         retry: RetryPolicy | None = None,
         hooks: Sequence[Hook] = (),
+        live_index: bool = False,
     ) -> None:
-        super().__init__(client, strategy, retry, hooks)
+        super().__init__(client, strategy, retry, hooks, live_index)
 
     async def read(self, key: str) -> tx.Snapshot | None:
         """See RedisAtomic."""

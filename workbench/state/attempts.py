@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from workbench.state import document as documents
 from workbench.state.atomic import AsyncRedisAtomic, RedisAtomic, Transactions
-from workbench.state.errors import InvalidStateError
+from workbench.state.errors import InvalidStateError, SessionLostError
 from workbench.state.transactions import Document, Snapshot, Transaction, Updated
 
 __all__ = ["TTL_S", "AsyncAtomicStateManager", "AtomicStateManager", "Attempts", "ValidationState"]
@@ -136,6 +136,10 @@ class Attempts:
         """Write the document if there is none; else ConflictError."""
         begun = _tracked(document, None, "create", datetime.now(UTC))
         return self._transactions.create(key, begun, ttl_s=self._ttl_s)
+
+    def why_lost(self, key: str, *, known: bool) -> Transaction[SessionLostError | None]:
+        """Why there is no conversation; None if there never was one, as far as is known."""
+        return self._transactions.why_lost(key, known=known)
 
     def delete(self, key: str) -> Transaction[bool]:
         """Delete the conversation; False if there was none."""

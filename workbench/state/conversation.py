@@ -6,17 +6,23 @@ keep it in step with the store. Pure: no client.
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from workbench.state import document as documents
 from workbench.state.attempts import Attempts
-from workbench.state.errors import ConflictError, InvalidStateError, StateMissingError
+from workbench.state.errors import (
+    ConflictError,
+    InvalidStateError,
+    SessionLostError,
+    StateMissingError,
+)
 from workbench.state.transactions import Document, Snapshot, Transaction, Updated
 
-__all__ = ["Conversation", "Edit", "UnitOfWork", "VerifyToken", "View", "edits"]
+__all__ = ["Conversation", "Edit", "OnLost", "UnitOfWork", "VerifyToken", "View", "edits"]
 
 Edit = Callable[[Document, datetime], Document]
 VerifyToken = Callable[[str], object]
+OnLost = Literal["raise", "reset"]
 
 _PREFIX: Final = "channel:"
 _KEY_BYTES_MAX: Final = 256
@@ -290,12 +296,13 @@ class Conversation:
     Attributes:
         snapshot: as last read or written; None if there is no conversation, or it was not read.
         known: whether the snapshot was read at all.
+        lost: why there is no conversation, if it is known that there was one.
 
     Raises:
         InvalidStateError: the key does not begin with ``channel:``.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, on_lost: OnLost = "raise") -> None:
         if not key.startswith(_PREFIX) or key == _PREFIX:
             raise InvalidStateError("the key of a conversation is 'channel:' and an identifier")
         if len(key.encode("utf-8", "replace")) > _KEY_BYTES_MAX:
@@ -303,6 +310,9 @@ class Conversation:
         self.key = key
         self.snapshot: Snapshot | None = None
         self.known = False
+        self.lost: SessionLostError | None = None
+        self._on_lost = on_lost
+        self._channel: tuple[str, str] | None = None
 
     @property
     def document(self) -> Document | None:
@@ -312,7 +322,10 @@ class Conversation:
     def refresh(self, states: Attempts) -> Transaction[None]:
         """Read the conversation again."""
         self.known = False
-        self._keep((yield from states.read(self.key)))
+        found = yield from states.read(self.key)
+        if found is None:
+            self.lost = yield from states.why_lost(self.key, known=self._channel is not None)
+        self._keep(found)
 
     def begin(self, states: Attempts, channel_type: str, identifier: str) -> Transaction[None]:
         """Begin the conversation; nothing happens if it exists."""
@@ -328,8 +341,19 @@ class Conversation:
     def edit(self, states: Attempts, edit: Edit, operation: str) -> Transaction[None]:
         """Change it, and keep what that left."""
         held = self._handed_over()
-        change = states.change(self.key, edit, operation=operation, snapshot=held)
-        self._keep((yield from change))
+        try:
+            change = states.change(self.key, edit, operation=operation, snapshot=held)
+            written = yield from change
+        except StateMissingError:
+            if self._on_lost == "raise" or self._channel is None:
+                raise
+            channel = self._channel
+            written = yield from states.rewrite(
+                self.key,
+                lambda before, now: edit(before or documents.new_document(*channel, now), now),
+                operation=operation,
+            )
+        self._keep(written)
 
     def end(self, states: Attempts, work: UnitOfWork) -> Transaction[None]:
         """Write what a message did."""
@@ -359,6 +383,10 @@ class Conversation:
 
     def _keep(self, snapshot: Snapshot | None) -> None:
         self.snapshot, self.known = snapshot, True
+        if snapshot is not None:
+            channel = snapshot.document["channel"]
+            self._channel = (channel["type"], channel["identifier"])
+            self.lost = None
 
 
 def _messages(document: Document | None) -> list[str]:

@@ -33,6 +33,7 @@ __all__ = [
     "ErrorContext",
     "IntegrityError",
     "InvalidStateError",
+    "Reason",
     "RetriesExhaustedError",
     "SchemaTooNewError",
     "SessionLostError",

@@ -9,6 +9,10 @@
 -- ARGV[2]  time to live from now on, ms
 -- ARGV[3]  the new text; empty: delete
 --
+-- and if there is a live index:
+-- KEYS[2]  the hash that the conversation stands in
+-- ARGV[4]  its field
+--
 -- Returns 1 if it was written, else what stands there now, or nil if that is nothing. A function
 -- without flags is refused as a whole on a replica, and on a server that has no memory left.
 redis.register_function('workbench_state', function(keys, args)
@@ -25,6 +29,16 @@ redis.register_function('workbench_state', function(keys, args)
     redis.call('DEL', key)
   else
     redis.call('SET', key, text, 'PX', ttl_ms)
+  end
+  if keys[2] then
+    local time = redis.call('TIME')
+    local until_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+    if text == '' then
+      until_ms = -until_ms
+    else
+      until_ms = until_ms + ttl_ms
+    end
+    redis.call('HSET', keys[2], args[4], string.format('%.0f', until_ms))
   end
   return 1
 end)

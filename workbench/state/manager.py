@@ -15,7 +15,15 @@ from workbench.state.attempts import (
     AtomicStateManager,
     ValidationState,
 )
-from workbench.state.conversation import Conversation, Edit, UnitOfWork, VerifyToken, View, edits
+from workbench.state.conversation import (
+    Conversation,
+    Edit,
+    OnLost,
+    UnitOfWork,
+    VerifyToken,
+    View,
+    edits,
+)
 from workbench.state.transactions import Document, Strategy
 
 __all__ = ["AsyncStateManager", "StateManager"]
@@ -36,6 +44,9 @@ class StateManager(View):
         strategy: see RedisAtomic.
         verify_token: says whether a token is one of ours, and still good; without it none is. See
             ``jwt_verifier``.
+        on_lost: an update of a conversation that this manager knew and that is gone raises
+            SessionLostError; or, with ``reset``, begins it anew with the same channel.
+        live_index: see RedisAtomic.
 
     Raises:
         InvalidStateError: the key does not begin with ``channel:``.
@@ -49,11 +60,15 @@ class StateManager(View):
         ttl_s: float = TTL_S,
         strategy: Strategy = "auto",
         verify_token: VerifyToken | None = None,
+        on_lost: OnLost = "raise",
+        live_index: bool = False,
     ) -> None:
         super().__init__(None, verify_token=verify_token)
-        self._conversation = Conversation(key)
+        self._conversation = Conversation(key, on_lost)
         self.key = key
-        self.atomic_state = AtomicStateManager(RedisAtomic(client, strategy=strategy), ttl=ttl_s)
+        self.atomic_state = AtomicStateManager(
+            RedisAtomic(client, strategy=strategy, live_index=live_index), ttl=ttl_s
+        )
 
     def initialize_channel(self, channel_type: str, identifier: str) -> None:
         """Begin the conversation; nothing happens if it exists."""
@@ -149,6 +164,8 @@ class StateManager(View):
     def _loaded(self) -> Document:
         if not self._conversation.known:
             self.refresh()
+        if self._conversation.lost is not None:
+            raise self._conversation.lost
         self._document = self._conversation.document
         return super()._loaded()
 
@@ -164,11 +181,13 @@ class AsyncStateManager:
         ttl_s: float = TTL_S,
         strategy: Strategy = "auto",
         verify_token: VerifyToken | None = None,
+        on_lost: OnLost = "raise",
+        live_index: bool = False,
     ) -> None:
-        self._conversation = Conversation(key)
+        self._conversation = Conversation(key, on_lost)
         self._verify_token = verify_token
         self.key = key
-        atomic = AsyncRedisAtomic(client, strategy=strategy)
+        atomic = AsyncRedisAtomic(client, strategy=strategy, live_index=live_index)
         self.atomic_state = AsyncAtomicStateManager(atomic, ttl=ttl_s)
 
     async def initialize_channel(self, channel_type: str, identifier: str) -> None:
@@ -278,4 +297,6 @@ class AsyncStateManager:
     async def _view(self) -> View:
         if not self._conversation.known:
             await self.refresh()
+        if self._conversation.lost is not None:
+            raise self._conversation.lost
         return View(self._conversation.document, verify_token=self._verify_token)

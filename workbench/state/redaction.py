@@ -45,6 +45,10 @@ def redact(text: str) -> str:
     Returns:
         The same text with each secret replaced by ``[redacted]``. Redacting twice changes nothing.
     """
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
+    before = None
+    # Until nothing changes: what one pattern takes out may leave what another one takes out.
+    while text != before:
+        before = text
+        for pattern, replacement in _PATTERNS:
+            text = pattern.sub(replacement, text)
     return text

@@ -28,6 +28,7 @@ from workbench.state import functions
 from workbench.state import transactions as tx
 from workbench.state.errors import InvalidStateError, StateError, StoreUnavailableError, store_error
 from workbench.state.health import Record
+from workbench.state.live_index import Found
 
 __all__ = ["AsyncSession", "Session"]
 
@@ -53,8 +54,11 @@ class _Session:
 
     def _swap_arguments(self, step: tx.Swap) -> tuple[Any, ...]:
         self._loads = self._record.loads
-        ttl_ms = round(step.ttl_s * 1000)
-        return ("FCALL", functions.NAME, 1, step.key, step.head, ttl_ms, step.text or b"")
+        ttl_ms, entry = round(step.ttl_s * 1000), step.entry
+        written = (step.head, ttl_ms, step.text or b"")
+        if entry is None:
+            return ("FCALL", functions.NAME, 1, step.key, *written)
+        return ("FCALL", functions.NAME, 2, step.key, entry.index, *written, entry.field)
 
     def _swapped(self, reply: Any) -> Any:
         self._record.functions = True
@@ -72,7 +76,23 @@ class _Session:
             pipe.delete(step.key)
         else:
             pipe.set(step.key, step.text, px=round(step.ttl_s * 1000))
+        if step.entry is not None:
+            pipe.hdel(step.entry.index, step.entry.field)
         return pipe
+
+    def _asked(self, step: tx.LookUp) -> Any:
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hget(step.entry.index, step.entry.field)
+        pipe.time()
+        pipe.info("stats")
+        return pipe
+
+    def _found(self, replies: list[Any]) -> Found | None:
+        until_ms, (now_s, now_us), stats = replies
+        if until_ms is None:
+            return None
+        evicted = int(stats.get("evicted_keys", 0))
+        return Found(int(until_ms), now_s * 1000 + now_us // 1000, evicted)
 
 
 class Session(_Session):
@@ -116,6 +136,8 @@ class Session(_Session):
                 return self._queued(step).execute()
             finally:
                 self.close()
+        if isinstance(step, tx.LookUp):
+            return self._found(self._asked(step).execute())
         if isinstance(step, tx.Drop):
             return self._client.delete(step.key)
         with self._record.loading:
@@ -188,6 +210,8 @@ class AsyncSession(_Session):
                 return await self._queued(step).execute()
             finally:
                 await self.close()
+        if isinstance(step, tx.LookUp):
+            return self._found(await self._asked(step).execute())
         if isinstance(step, tx.Drop):
             return await self._client.delete(step.key)
         async with self._record.loading_async:

@@ -21,13 +21,16 @@ from workbench.state.errors import (
     ConflictError,
     IntegrityError,
     InvalidStateError,
+    Reason,
     RetriesExhaustedError,
     SchemaTooNewError,
+    SessionLostError,
     StateError,
     StateMissingError,
     StoreFullError,
 )
 from workbench.state.head import ABSENT, Fate, Head, fate, name_of
+from workbench.state.live_index import Entry, entry_of, reason
 from workbench.state.retry import Retries, RetryPolicy
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "FunctionRefused",
     "Get",
     "Load",
+    "LookUp",
     "NotSent",
     "Outpaced",
     "Pause",
@@ -59,6 +63,7 @@ __all__ = [
     "replace",
     "resolve",
     "update",
+    "why_lost",
 ]
 
 Document = dict[str, Any]
@@ -82,11 +87,15 @@ class Get:
 
 @dataclass(slots=True)
 class Commit:
-    """Write the text with its time to live, or delete the key if there is no text."""
+    """
+    Write the text with its time to live, or delete the key if there is no text. What the live
+    index says of it is taken away: it would not be true any more.
+    """
 
     key: str
     text: bytes | None
     ttl_s: float = 0.0
+    entry: Entry | None = None
 
 
 @dataclass(slots=True)
@@ -100,6 +109,14 @@ class Swap:
     head: bytes
     text: bytes | None
     ttl_s: float = 0.0
+    entry: Entry | None = None
+
+
+@dataclass(slots=True)
+class LookUp:
+    """What the live index says of a conversation: a Found, or None."""
+
+    entry: Entry
 
 
 @dataclass(slots=True)
@@ -124,7 +141,7 @@ class Pause:
 T = TypeVar("T")
 R = TypeVar("R")
 
-Step = Watch | Get | Commit | Swap | Drop | Load | Pause
+Step = Watch | Get | Commit | Swap | LookUp | Drop | Load | Pause
 Transaction = Generator[Step, Any, T]
 
 
@@ -203,10 +220,12 @@ class Writing:
     Args:
         strategy: ``function`` or ``watch``; ``auto`` is the function until the server refuses it.
         retry: how long to go on.
+        live_index: keep it, and ask it why a conversation is gone.
     """
 
     strategy: Strategy = "auto"
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    live_index: bool = False
 
 
 def read(key: str, *, retry: RetryPolicy) -> Transaction[Snapshot | None]:
@@ -325,6 +344,31 @@ def delete(key: str, *, writing: Writing, snapshot: Snapshot | None = None) -> T
         raise _ambiguous("", ABSENT, signal.error) from None
     except NotSent as signal:
         raise signal.error from None
+
+
+def why_lost(key: str, *, known: bool, live_index: bool) -> Transaction[SessionLostError | None]:
+    """
+    Why there is no conversation; None if it is not known that there ever was one.
+
+    Args:
+        key: the conversation.
+        known: it was seen before.
+        live_index: there is one to ask.
+    """
+    found = None
+    if live_index:
+        try:
+            found = yield LookUp(entry_of(key))
+        except SIGNALS:
+            known = True  # the store has failed meanwhile: this much can be said
+    if found is None and not known:
+        return None
+    why: Reason = "unknown" if found is None else reason(found)
+    says = {"unknown": "is gone, and it is not known why", "expired": "has expired"}
+    return SessionLostError(
+        f"the conversation {says.get(why, f'was {why}')}; start a new one with initialize_channel",
+        reason=why,
+    )
 
 
 def adopt(key: str, *, ttl_s: float, update_id: str, writing: Writing) -> Transaction[Updated]:
@@ -522,6 +566,7 @@ def _carry_out(
 ) -> Transaction[R]:
     """Look, propose and send, until it is written or cannot be."""
     state = _Write(task, writing, held=held, absent=absent)
+    entry = entry_of(key) if writing.live_index else None
     pause: Pause | None
     while True:
         try:
@@ -537,22 +582,33 @@ def _carry_out(
             if isinstance(answer, _Done):
                 return answer.result(state.retries.attempts)
             if state.watching:
-                yield Commit(key, answer.text, ttl_s)
+                yield Commit(key, answer.text, ttl_s, entry)
                 return answer.result(state.retries.attempts)
-            stands = yield Swap(key, answer.on.text, answer.text, ttl_s)
+            stands = yield Swap(key, answer.on.text, answer.text, ttl_s, entry)
             if stands is True:
                 return answer.result(state.retries.attempts)
             pause = state.refused(stands)
         except SIGNALS as signal:
             pause = state.failed(signal)
-        except AmbiguousWriteError:
-            raise
         except StateError as error:
-            if state.doubt is None:
+            told = yield from _told(error, key, state, known=held is not None, writing=writing)
+            if told is error:
                 raise
-            raise state.given_up(error) from error
+            raise told from error
         if pause is not None:
             yield pause
+
+
+def _told(
+    error: StateError, key: str, state: "_Write[Any]", *, known: bool, writing: Writing
+) -> Transaction[StateError]:
+    """What the caller is told of an error that ends a write."""
+    if isinstance(error, AmbiguousWriteError):
+        return error
+    if type(error) is StateMissingError and state.doubt is None:
+        lost = yield from why_lost(key, known=known, live_index=writing.live_index)
+        return lost or error
+    return state.given_up(error)
 
 
 class _Write(Generic[R]):

@@ -44,9 +44,9 @@ class Driver:
         """A RedisAtomic on the shared server, or on the client."""
         return RedisAtomic(client or self.client, strategy=self.strategy, **settings)
 
-    def states(self, client=None, **settings):
+    def states(self, client=None, ttl=300, **settings):
         """An AtomicStateManager."""
-        return AtomicStateManager(self.atomic(client), **settings)
+        return AtomicStateManager(self.atomic(client, **settings), ttl=ttl)
 
     def manager(self, key=KEY, client=None, **settings):
         """A StateManager."""
@@ -86,9 +86,9 @@ class AsyncDriver(Driver):
         atomic = AsyncRedisAtomic(client or self.client, strategy=self.strategy, **settings)
         return Waiting(self.loop, atomic)
 
-    def states(self, client=None, **settings):
-        atomic = AsyncRedisAtomic(client or self.client, strategy=self.strategy)
-        return Waiting(self.loop, AsyncAtomicStateManager(atomic, **settings))
+    def states(self, client=None, ttl=300, **settings):
+        atomic = AsyncRedisAtomic(client or self.client, strategy=self.strategy, **settings)
+        return Waiting(self.loop, AsyncAtomicStateManager(atomic, ttl=ttl))
 
     def manager(self, key=KEY, client=None, **settings):
         client = client or self.client
