@@ -13,11 +13,12 @@ out.
 
 import base64
 import hashlib
+import os
 import re
-import secrets
 import zlib
-from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 from workbench.state.errors import IntegrityError
 
@@ -33,14 +34,14 @@ _NAMES: Final = 8
 _FORM: Final = re.compile(
     re.escape(_PREFIX) + rb'[0-9a-f]{8}(?P<revision>[0-9]{12})(?P<ring>[\w-]{64})"[,}]', re.ASCII
 )
+_OWN: Final = "workbench:own:"
 _FILLERS: Final = b"A" * _NAME_BYTES * _NAMES
 _SINCE: Final = re.compile(r"(?P<revision>[0-9]{1,12}):(?P<name>[\w-]{8}|)", re.ASCII)
 
 Fate = Literal["applied", "not applied", "unknowable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """
     What a document's text begins with.
 
@@ -122,9 +123,11 @@ class Head:
         """
         revision = self.revision + 1
         ring = (name + self.ring + _FILLERS)[: len(_FILLERS)]
-        rest = body[1:] if body == b"{}" else b"," + body[1:]
-        covered = b'%012d%s"%s' % (revision, ring, rest)
-        text = b"%s%08x%s" % (_PREFIX, zlib.crc32(covered), covered)
+        # The head's end and the body's first member are put together; the body is copied once.
+        begin = b'%012d%s"%s' % (revision, ring, b"" if body == b"{}" else b",")
+        rest = memoryview(body)[1:]
+        checksum = zlib.crc32(rest, zlib.crc32(begin))
+        text = b"".join((_PREFIX, b"%08x" % checksum, begin, rest))
         return Head(text[:HEAD_BYTES], revision, ring), text
 
 
@@ -157,12 +160,14 @@ def fate(name: bytes, old: Head, now: Head) -> Fate:
 
 def name_of(update_id: str) -> bytes:
     """The name under which an update goes into the head: 48 bits, base64url."""
+    if update_id.startswith(_OWN) and len(update_id) == len(_OWN) + _NAME_BYTES:
+        return update_id.removeprefix(_OWN).encode("utf-8", "replace")[:_NAME_BYTES]
     return _hashed(update_id.encode("utf-8", "surrogatepass"))
 
 
 def new_update_id() -> str:
-    """An id for an update that was given none."""
-    return secrets.token_urlsafe(9)
+    """An id for an update that was given none: its name, which is random, behind a mark."""
+    return _OWN + base64.urlsafe_b64encode(os.urandom(6)).decode()
 
 
 def _hashed(data: bytes) -> bytes:

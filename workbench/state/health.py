@@ -74,6 +74,7 @@ class Record:
         self.retries = 0
         self.lost_replies = 0
         self.errors: Counter[str] = Counter()
+        self._healthy = True  # the breaker is closed, and no failure is being counted
         self._probing = threading.Lock()
         self._probe_due_s = 0.0
 
@@ -86,7 +87,7 @@ class Record:
         """
         self.calls += 1
         breaker = self.breaker
-        if breaker is None or breaker.current_state == pybreaker.STATE_CLOSED:
+        if self._healthy or breaker is None or breaker.current_state == pybreaker.STATE_CLOSED:
             return
         with self._probing:
             now_s = time.monotonic()
@@ -99,10 +100,11 @@ class Record:
 
     def succeeded(self) -> None:
         """A step was answered."""
-        breaker = self.breaker
+        if self._healthy or self.breaker is None:
+            return
         # The breaker holds a lock over each call: it is told of outcomes, and wraps no command.
-        if breaker is not None and (breaker.fail_counter or breaker.current_state != "closed"):
-            breaker.call(_nothing)
+        self._healthy = True
+        self.breaker.call(_nothing)
 
     def failed(self, error: StateError) -> None:
         """A step failed. A store that answers, though it be full, counts as one that is well."""
@@ -112,6 +114,7 @@ class Record:
         if not isinstance(error, StoreUnavailableError):
             self.succeeded()
             return
+        self._healthy = False
         self._probe_due_s = time.monotonic() + PROBE_EVERY_S
         try:
             breaker.call(_fail, error)

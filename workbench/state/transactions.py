@@ -15,6 +15,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
+import msgspec
+
 from workbench.state import document as documents
 from workbench.state.errors import (
     AmbiguousWriteError,
@@ -71,22 +73,19 @@ Change = Callable[[Document], Document]
 Strategy = Literal["auto", "function", "watch"]
 
 
-@dataclass(slots=True)
-class Watch:
+class Watch(msgspec.Struct):
     """Have the commit fail if anyone touches the key from now on."""
 
     key: str
 
 
-@dataclass(slots=True)
-class Get:
+class Get(msgspec.Struct):
     """Read the key's text, or None."""
 
     key: str
 
 
-@dataclass(slots=True)
-class Commit:
+class Commit(msgspec.Struct):
     """
     Write the text with its time to live, or delete the key if there is no text. What the live
     index says of it is taken away: it would not be true any more.
@@ -98,8 +97,7 @@ class Commit:
     entry: Entry | None = None
 
 
-@dataclass(slots=True)
-class Swap:
+class Swap(msgspec.Struct):
     """
     Write the text, or delete the key if there is none, if this head stands there; or if nothing
     does, where the head is empty. Its result is True, or what stands there instead.
@@ -112,27 +110,23 @@ class Swap:
     entry: Entry | None = None
 
 
-@dataclass(slots=True)
-class LookUp:
+class LookUp(msgspec.Struct):
     """What the live index says of a conversation: a Found, or None."""
 
     entry: Entry
 
 
-@dataclass(slots=True)
-class Drop:
+class Drop(msgspec.Struct):
     """Delete the key, whatever lies there; its result is how many were deleted."""
 
     key: str
 
 
-@dataclass(slots=True)
-class Load:
+class Load(msgspec.Struct):
     """Give the server the function that Swap calls."""
 
 
-@dataclass(slots=True)
-class Pause:
+class Pause(msgspec.Struct):
     """Wait."""
 
     seconds: float
@@ -175,8 +169,7 @@ Signal = Outpaced | FunctionMissing | FunctionRefused | NotSent | ReplyLost
 SIGNALS: Final = (Outpaced, FunctionMissing, FunctionRefused, NotSent, ReplyLost)
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """
     A conversation as it was read.
 
@@ -196,8 +189,7 @@ class Snapshot:
         return self.head.revision
 
 
-@dataclass(frozen=True, slots=True)
-class Updated(Snapshot):
+class Updated(Snapshot, frozen=True):
     """
     What a write left behind; a snapshot for the next one.
 
@@ -410,8 +402,7 @@ def resolve(key: str, update_id: str, since: str, *, retry: RetryPolicy) -> Tran
     return fate(name_of(update_id), old, ABSENT if text is None else Head.of(text))
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(msgspec.Struct):
     """What lies under the key, when it was looked at."""
 
     head: Head
@@ -419,8 +410,7 @@ class _Seen:
     snapshot: Snapshot | None = None
 
 
-@dataclass(slots=True)
-class _Proposal(Generic[R]):
+class _Proposal(msgspec.Struct, Generic[R]):
     """What is to be written, on which head, and what is answered when it stands."""
 
     on: Head
@@ -428,8 +418,7 @@ class _Proposal(Generic[R]):
     result: Callable[[int], R]
 
 
-@dataclass(slots=True)
-class _Done(Generic[R]):
+class _Done(msgspec.Struct, Generic[R]):
     """There is nothing to write, and this is what is answered."""
 
     result: Callable[[int], R]

@@ -1,0 +1,189 @@
+"""
+Many processes, one conversation: what is kept, and what it costs.
+
+``python -m workbench.benches.contention URL KEY PATTERN SECONDS`` is one writer: it says that it is
+ready, waits for the start, updates until its time is over, and prints what it did as JSON.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+from redis import Redis
+
+from workbench.benches.patterns import PATTERNS, TTL_S, identifier
+from workbench.state import RedisAtomic, StateManager, connect
+
+__all__ = ["Contention", "contend", "contention_table", "document_of"]
+
+_READY: Final = "contention:ready"
+_START: Final = "contention:start"
+_UPDATES_KEPT: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Contention:
+    """
+    What came of some writers of one pattern.
+
+    Attributes:
+        pattern: its name.
+        writers: processes.
+        acknowledged: updates that their writers were told are done.
+        lost: of these, those that the conversation does not have in the end.
+        failed: updates that were given up.
+        attempts: tries in all.
+        elapsed_s: for which they wrote.
+        update_us: of each writer's first 2,000 updates, µs.
+    """
+
+    pattern: str
+    writers: int
+    acknowledged: int
+    lost: int
+    failed: int
+    attempts: int
+    elapsed_s: float
+    update_us: Sequence[float]
+
+    @property
+    def rate_per_s(self) -> float:
+        """Updates that were kept, a second."""
+        return (self.acknowledged - self.lost) / self.elapsed_s
+
+
+def document_of(size_bytes: int) -> dict[str, Any]:
+    """Parts of a conversation of about this size, as a member's dashboard is."""
+    account = {
+        "accountID": "0" * 36,
+        "name": "Personal account",
+        "balances": [{"denom": "USD", "amount": 1234567.25, "pending": []}] * 3,
+        "limits": {"daily": None, "open": True},
+    }
+    each = len(json.dumps(account, separators=(",", ":")))
+    accounts = [account] * max(1, round((size_bytes - 520) / each))
+    return {
+        "dashboard": {"n": 0, "member": {"memberID": "0" * 36}, "accounts": accounts},
+        "action": {"id": "0" * 36, "type": "CREDEX_CREATED"},
+    }
+
+
+def contend(
+    url: str, pattern: str, *, writers: int, seconds: float, size_bytes: int = 2600
+) -> Contention:
+    """
+    Let writers loose on one conversation.
+
+    Args:
+        url: of a server that is ours.
+        pattern: one of PATTERNS.
+        writers: processes.
+        seconds: for which each writes.
+        size_bytes: of the document, about.
+    """
+    name = identifier()
+    key = f"channel:{name}"
+    with connect(url, timeout_s=30) as client:
+        manager = StateManager(key, client, ttl_s=TTL_S)
+        manager.initialize_channel("whatsapp", name)
+        manager.update_state(document_of(size_bytes))
+        if pattern not in ("function", "watch"):
+            # As it would be without us.
+            document = RedisAtomic(client).read(key)
+            assert document is not None
+            client.set(key, json.dumps(document.document), ex=TTL_S)
+        command = [sys.executable, "-m", "workbench.benches.contention"]
+        arguments = [url, key, pattern, str(seconds)]
+        with _processes([*command, *arguments], writers) as started:
+            while int(client.get(_READY) or 0) < writers:
+                if any(each.poll() for each in started):
+                    raise RuntimeError("a writer ended before it began")
+                time.sleep(0.005)
+            client.rpush(_START, *range(writers))
+            done = [json.loads(each.communicate(timeout=seconds + 120)[0]) for each in started]
+        client.delete(_READY, _START)
+        text: Any = client.get(key)
+        kept = json.loads(text)["dashboard"]["n"]
+        client.delete(key)
+    acknowledged = sum(each["acknowledged"] for each in done)
+    return Contention(
+        pattern,
+        writers,
+        acknowledged,
+        acknowledged - kept,
+        sum(each["failed"] for each in done),
+        sum(each["attempts"] for each in done),
+        max(each["elapsed_s"] for each in done),
+        [us for each in done for us in each["update_us"]],
+    )
+
+
+def contention_table(results: Sequence[Contention]) -> pd.DataFrame:
+    """
+    One row a result: ``pattern``, ``writers``, ``acknowledged``, ``lost_share`` (of the
+    acknowledged), ``failed``, ``attempts_per_update``, ``rate_per_s``, ``update_us_p50`` and
+    ``update_us_p99``.
+    """
+    rows = []
+    for each in results:
+        times = pd.Series(each.update_us, dtype=float)
+        rows.append(
+            {
+                "pattern": each.pattern,
+                "writers": each.writers,
+                "acknowledged": each.acknowledged,
+                "lost_share": each.lost / max(1, each.acknowledged),
+                "failed": each.failed,
+                "attempts_per_update": each.attempts / max(1, each.acknowledged),
+                "rate_per_s": each.rate_per_s,
+                "update_us_p50": times.quantile(0.5),
+                "update_us_p99": times.quantile(0.99),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@contextmanager
+def _processes(command: list[str], number: int) -> Iterator[list[subprocess.Popen[str]]]:
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(number)]
+    try:
+        yield started
+    finally:
+        for each in started:
+            each.kill()
+            each.wait()
+
+
+def _write(client: Redis, key: str, pattern: str, seconds: float) -> dict[str, Any]:
+    update = PATTERNS[pattern](client, key)
+    client.incr(_READY)
+    client.blpop([_START], timeout=60)
+    begun_s = time.monotonic()
+    acknowledged = failed = attempts = 0
+    update_us: list[float] = []
+    while (at_s := time.monotonic()) < begun_s + seconds:
+        tries = update()
+        if len(update_us) < _UPDATES_KEPT:
+            update_us.append(1e6 * (time.monotonic() - at_s))
+        attempts += tries or 3
+        acknowledged += bool(tries)
+        failed += not tries
+    return {
+        "acknowledged": acknowledged,
+        "failed": failed,
+        "attempts": attempts,
+        "elapsed_s": time.monotonic() - begun_s,
+        "update_us": update_us,
+    }
+
+
+if __name__ == "__main__":
+    url, key, pattern, seconds = sys.argv[1:]
+    with connect(url, timeout_s=70) as connected:
+        print(json.dumps(_write(connected, key, pattern, float(seconds))))  # noqa: T201
