@@ -84,7 +84,15 @@ class Transactions:
     ) -> tx.Transaction[tx.Updated]:
         """See RedisAtomic, and for ``plain`` there ``transactions.update``."""
         own_id, how = update_id or new_update_id(), self._how
-        return tx.update(key, change, ttl_s=ttl_s, update_id=own_id, writing=how, snapshot=snapshot)
+        return tx.update(
+            key,
+            change,
+            ttl_s=ttl_s,
+            update_id=own_id,
+            writing=how,
+            snapshot=snapshot,
+            plain=plain,
+        )
 
     def replace(
         self,
