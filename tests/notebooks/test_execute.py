@@ -4,13 +4,13 @@ import json
 import re
 import shutil
 from html import unescape
-from pathlib import Path
 
 import nbformat
 import papermill
 import pytest
 
 from tests.conftest import GOLDEN
+from tests.notebooks.test_form import READERS
 from workbench import checkout
 from workbench.diagnostics.finding import FINDINGS_MIME, evaluate
 from workbench.errors import ParameterError, ReportError, RunError
@@ -18,9 +18,6 @@ from workbench.reports.render import render
 from workbench.runs.lock import hold
 from workbench.runs.manifest import read_manifest, write_manifest
 from workbench.runs.run import Run, open_run
-
-TOUR = Path(__file__).resolve().parents[2] / "notebooks" / "00-tour.ipynb"
-READERS = sorted(path for path in TOUR.parent.glob("*.ipynb") if path != TOUR)
 
 
 @pytest.fixture(scope="module", params=[path.stem for path in READERS])

@@ -10,9 +10,11 @@ import pytest
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 TOUR = next(path for path in NOTEBOOKS if path.stem == "00-tour")
-READERS = [path for path in NOTEBOOKS if path != TOUR]
+LOST_UPDATES = next(path for path in NOTEBOOKS if path.stem == "40-lost-updates")
+MAKERS = {TOUR, LOST_UPDATES}
+READERS = [path for path in NOTEBOOKS if path not in MAKERS]
 READING_ROOMS = {"runs", "analysis", "diagnostics", "plots"}
-# The tour makes the run that it reads: it alone may start something.
+# The tour makes the run that it reads; lost-updates measures, and reads none.
 STARTING_ROOMS = {"checkout", "experiments", "server", "state", "units"}
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -32,7 +34,7 @@ def test_there_are_notebooks():
     assert {"10-eviction", "20-latency", "30-aof-rewrite"} <= {path.stem for path in NOTEBOOKS}
 
 
-@each_reader
+@pytest.mark.parametrize("path", [*READERS, LOST_UPDATES], ids=lambda path: path.stem)
 def test_cells_stand_in_the_form_s_order(path):
     """question, parameters, setup, run, then chart and reading in pairs, then verdict."""
     names = [cell.id for cell in cells(path)]
@@ -91,7 +93,7 @@ def test_parameters_are_typed_and_explained(path):
 
     assert [cell.id for cell in tagged] == ["parameters"]
     assert set(listed) == assigned
-    assert ("run_dir" in listed) == (path != TOUR)
+    assert ("run_dir" in listed) == (path not in MAKERS)
     for parameter in listed.values():
         assert parameter["inferred_type_name"] not in {"", "None"}
         assert parameter["help"]
@@ -133,10 +135,15 @@ def test_notebook_reads_runs_and_starts_nothing(path):
     assert rooms(path) <= READING_ROOMS
 
 
-def test_tour_alone_may_start_something():
+def test_tour_may_start_something():
     """It imports from the rooms that start servers and load too, and from no other package."""
     assert rooms(TOUR) <= READING_ROOMS | STARTING_ROOMS
     assert {"experiments", "server", "state"} <= rooms(TOUR)
+
+
+def test_lost_updates_starts_what_it_compares():
+    """It measures, and reads no run."""
+    assert rooms(LOST_UPDATES) == {"benches", "plots"}
 
 
 @each_notebook

@@ -8,19 +8,25 @@ ready, waits for the start, updates until its time is over, and prints what it d
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 from redis import Redis
 
 from workbench.benches.patterns import PATTERNS, TTL_S, identifier
+from workbench.diagnostics.finding import Finding, Findings, Verdict
+from workbench.server.process import PrivateServer
+from workbench.server.profiles import profile
 from workbench.state import RedisAtomic, StateManager, connect
+from workbench.units import format_share
 
-__all__ = ["Contention", "contend", "contention_table", "document_of"]
+__all__ = ["Contention", "compare", "contend", "contention_table", "document_of", "judge"]
 
 _READY: Final = "contention:ready"
 _START: Final = "contention:start"
@@ -147,6 +153,64 @@ def contention_table(results: Sequence[Contention]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def compare(*, seconds: float = 1.0, writers: Sequence[int] = (1, 2, 4, 8, 16)) -> pd.DataFrame:
+    """
+    The documented pattern, WATCH with the read inside, and ours, on a server started for it.
+
+    Args:
+        seconds: for which each number of writers writes, s.
+        writers: how many processes, each number in turn.
+
+    Returns:
+        As ``contention_table``, one row a pattern and number.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="workbench-contention-") as folder,
+        PrivateServer(profile("demo"), Path(folder)) as server,
+    ):
+        results = [
+            contend(server.url, pattern, writers=number, seconds=seconds)
+            for number in writers
+            for pattern in ("origin", "read within WATCH", "function")
+        ]
+    return contention_table(results)
+
+
+def judge(table: pd.DataFrame) -> Findings:
+    """Whether ours lost anything, and whether the writers met at all."""
+    ours = table[table["pattern"] == "function"]
+    theirs = table[table["pattern"] == "origin"]
+    lost = float((ours["lost_share"] * ours["acknowledged"]).sum())
+    met = bool((ours["attempts_per_update"] > 1).any())
+    evidence = {
+        "updates acknowledged, ours": f"{int(ours['acknowledged'].sum()):,}",
+        "of these lost": f"{lost:,.0f}",
+        "lost by the documented pattern": format_share(float(theirs["lost_share"].max())),
+    }
+    verdict: Verdict = "fail" if lost else "pass" if met else "unknown"
+    says = {
+        "fail": "updates that were acknowledged are not in the conversation",
+        "pass": "every update that was acknowledged is in the conversation",
+        "unknown": "the writers never met, so nothing was put to the test",
+    }[verdict]
+    advice = {
+        "fail": "keep the run and report it: this must not happen",
+        "pass": "",
+        "unknown": "give them more time, or more writers",
+    }[verdict]
+    finding = Finding(
+        rule="lost-updates-bench",
+        title="Do atomic updates hold?",
+        severity="critical",
+        verdict=verdict,
+        says=says,
+        evidence=evidence,
+        advice=advice,
+        source="each update adds one to a counter in the conversation, which is read at the end",
+    )
+    return Findings([finding])
 
 
 @contextmanager

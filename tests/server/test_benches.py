@@ -1,0 +1,90 @@
+"""The benches on a real server: the form of their figures, and controls that fail."""
+
+import json
+
+import pytest
+
+from tests.commands import workbench
+from workbench.benches.contention import contend, contention_table, judge
+from workbench.plots.contention import figure_contention, figure_lost_updates
+
+
+@pytest.fixture(scope="module")
+def contended(redis_server):
+    """Four writers, a short while each."""
+    return contention_table(
+        [
+            contend(redis_server.url, pattern, writers=4, seconds=0.4)
+            for pattern in ("origin", "read within WATCH", "Lock", "watch", "function")
+        ]
+    )
+
+
+def test_ours_loses_nothing_and_the_documented_pattern_does(contended):
+    """Under the same load; ours met other writers, so it was put to the test."""
+    by_pattern = contended.set_index("pattern")
+    assert by_pattern.loc["origin", "lost_share"] > 0
+    for name in ("function", "watch", "read within WATCH", "Lock"):
+        assert by_pattern.loc[name, "lost_share"] == 0
+    assert by_pattern.loc["function", "attempts_per_update"] > 1
+    assert judge(contended).verdict == "pass"
+
+
+def test_judgement_fails_on_what_was_lost(contended):
+    """The control: the same figures with a loss, and with writers that never met."""
+    lost = contended.assign(lost_share=0.5)
+    alone = contended.assign(attempts_per_update=1.0)
+
+    assert judge(lost).verdict == "fail"
+    assert judge(alone).verdict == "unknown"
+
+
+def test_charts_name_the_worst_and_the_best(contended):
+    """Their titles are findings."""
+    lost, cost = figure_lost_updates(contended), figure_contention(contended)
+
+    assert lost.title.startswith("With 4 writers the documented pattern loses")
+    assert "ours" in lost.words
+    assert "At 4 writers" in cost.title
+    assert lost.svg()
+    assert cost.svg()
+
+
+@pytest.mark.slow
+def test_bench_prints_every_figure_that_was_promised(tmp_path):
+    """In the form that programs read; it exits 1 only if a figure does not hold."""
+    done = workbench(tmp_path, "bench", "state", "--quick", "--json")
+    printed, _ = done.communicate(timeout=600)
+    report = json.loads(printed)
+    figures = {figure["id"]: figure for figure in report["figures"]}
+
+    assert set(report) == {"bench", "seed", "machine", "noisy", "figures"}
+    assert {
+        "round_trips_update_function",
+        "round_trips_update_watch",
+        "round_trips_message",
+        "update_p50_ratio_2600",
+        "update_p50_ratio_9700",
+        "update_state_p50_ratio_2600",
+        "update_state_p50_ratio_9700",
+        "server_us_update_2600",
+        "throughput_16_writers_ratio",
+        "lost_updates",
+        "double_applied",
+        "codec_us_2600",
+        "memory_ratio",
+        "aof_bytes_ratio",
+        "aof_bytes_ratio_hash",
+    } <= set(figures)
+    for name in ("round_trips_message", "lost_updates", "double_applied"):
+        assert figures[name]["holds"] is True
+    assert done.returncode == any(figure["holds"] is False for figure in figures.values())
+
+
+def test_bench_of_another_name_is_refused(tmp_path):
+    """It names those that there are."""
+    done = workbench(tmp_path, "bench", "stat")
+    _, said = done.communicate(timeout=60)
+
+    assert done.returncode == 2
+    assert "there is: state" in said
