@@ -84,6 +84,8 @@ def figure_contention(table: pd.DataFrame) -> Chart:
     times.set_yscale("log")
     lowest, highest = table["update_ms_p99"].min(), table["update_ms_p99"].max()
     times.set_ylim(0.7 * lowest, 1.6 * highest)
+    times.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+    times.yaxis.set_minor_locator(NullLocator())
     draw_by_writers(times, table, "update_ms_p99", "p99 of an update, ms, with all its tries")
     at_most = table[table["writers"] == table["writers"].max()].set_index("pattern")
     rates = at_most["rate_per_s"].groupby(level=0).median()
