@@ -32,7 +32,7 @@ def pages() -> dict[str, str]:
 
 def command_line() -> str:
     """The help of every command."""
-    commands = ["", *command_names()]
+    commands = ["", *_with_subcommands()]
     parts = [f"# Command line\n\n{NOTE}"]
     for command in commands:
         name = f"workbench {command}".strip()
@@ -48,6 +48,15 @@ def command_line() -> str:
         "embedded one |\n"
     )
     return "\n".join(parts)
+
+
+def _with_subcommands() -> list[str]:
+    group = typer.main.get_group(app)
+    return [
+        name
+        for command, found in group.commands.items()
+        for name in [command, *(f"{command} {each}" for each in getattr(found, "commands", ()))]
+    ]
 
 
 def command_names() -> list[str]:

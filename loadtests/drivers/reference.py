@@ -9,6 +9,7 @@ from workbench.state import (
     AmbiguousWriteError,
     ConflictError,
     RetriesExhaustedError,
+    SessionLostError,
     StateError,
     StateManager,
     StateMissingError,
@@ -27,6 +28,7 @@ GONE = "gone"
 
 _OUTCOMES: dict[type[StateError], str] = {
     StateMissingError: GONE,
+    SessionLostError: GONE,
     ConflictError: "conflict",
     RetriesExhaustedError: "conflict",
     StoreFullError: "refused",

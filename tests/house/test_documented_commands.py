@@ -49,7 +49,11 @@ def test_example_is_understood(line):
     group = typer.main.get_group(app)
     name, *words = shlex.split(line)[1:]
 
-    context = group.commands[name].make_context(name, words)
+    command = group.commands[name]
+    while isinstance(command, typer.core.TyperGroup):
+        name, *words = words
+        command = command.commands[name]
+    context = command.make_context(name, words)
 
     assert context.params
 

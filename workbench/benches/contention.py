@@ -103,7 +103,7 @@ def contend(
             # As it would be without us.
             document = RedisAtomic(client).read(key)
             assert document is not None
-            client.set(key, json.dumps(document.document), ex=TTL_S)
+            client.set(key, json.dumps(document.document), ex=TTL_S)  # workbench: raw
         command = [sys.executable, "-m", "workbench.benches.contention"]
         arguments = [url, key, pattern, str(seconds)]
         with _processes([*command, *arguments], writers) as started:
@@ -114,9 +114,9 @@ def contend(
             client.rpush(_START, *range(writers))
             done = [json.loads(each.communicate(timeout=seconds + 120)[0]) for each in started]
         client.delete(_READY, _START)
-        text: Any = client.get(key)
+        text: Any = client.get(key)  # workbench: raw
         kept = json.loads(text)["dashboard"]["n"]
-        client.delete(key)
+        client.delete(key)  # workbench: raw
     acknowledged = sum(each["acknowledged"] for each in done)
     return Contention(
         pattern,

@@ -106,7 +106,7 @@ def _latency(client: Redis, size: int, *, each: int) -> tuple[list[Figure], bool
     atomic = RedisAtomic(client)
     held: Any = atomic.read(own)
     text: Any = client.get(own)
-    client.set(theirs, json.dumps(held.document), ex=TTL_S)
+    client.set(theirs, json.dumps(held.document), ex=TTL_S)  # workbench: raw
 
     def bare() -> None:
         client.set("bare", text, ex=TTL_S)
@@ -213,7 +213,7 @@ def _memory(client: Redis) -> Figure:
         bare = f"bare:77:2637700{number:05}"  # as long a name
         client.set(bare, documents.encode(document or {}), ex=TTL_S)
         shares.append((client.memory_usage(key) or 0) / (client.memory_usage(bare) or 1))
-        client.delete(key, bare)
+        client.delete(key, bare)  # workbench: raw
     return measured(
         "memory_ratio", "memory of a session ÷ SET EX of its JSON", shares, "ratio", must="<=1.15"
     )
