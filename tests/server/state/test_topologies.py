@@ -218,7 +218,7 @@ def test_writer_goes_on_after_a_failover(pair, kind):
     atomic = driver.atomic(retry=PATIENT)
     for _ in range(20):
         atomic.update(key, incremented, ttl_s=300)
-    connect(primary.url).wait(1, 5000)
+    assert connect(primary.url).wait(1, 5000) == 1
 
     def ordered():
         try:
@@ -254,6 +254,8 @@ def test_primary_that_is_killed_is_replaced(pair, kind):
     key = "channel:1"
     driver.begun(key=key)
     atomic = driver.atomic(retry=RetryPolicy(transport_deadline_s=0.2))
+    # Replication is asynchronous: what the replica does not have yet dies with the primary.
+    assert connect(primary.url).wait(1, 5000) == 1
     os.kill(primary.pid, signal.SIGKILL)
     refused = []
 
