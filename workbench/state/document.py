@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from workbench.state.errors import InvalidStateError
-from workbench.state.migrations import SCHEMA, migrated
+from workbench.state.migrations import SCHEMA, from_origin, migrated
 
 __all__ = [
     "DOCUMENT_BYTES_MAX",
@@ -228,9 +228,11 @@ def decode(text: bytes, *, foreign: bool = True) -> dict[str, Any]:
     read: dict[str, Any] = document
     read.pop(HEAD, None)
     version = read.get("schema", 0)
+    if type(version) is int and version > SCHEMA:
+        return read
+    if foreign:
+        read = from_origin(read)
     if version != SCHEMA:
-        if type(version) is int and version > SCHEMA:
-            return read
         read = migrated(read)
     _check(read)
     return read

@@ -11,17 +11,19 @@ from typing import Any, Final
 
 from workbench.state.errors import InvalidStateError
 
-__all__ = ["MIGRATIONS", "SCHEMA", "migrated"]
+__all__ = ["MIGRATIONS", "SCHEMA", "from_origin", "migrated"]
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def _from_before_schemas(document: dict[str, Any]) -> dict[str, Any]:
+def from_origin(document: dict[str, Any]) -> dict[str, Any]:
     """
     A document of the service that this state manager follows on, which wrote no version.
 
     It counted attempts in the memory of its processes and wrote the last count as a number, where
     the documented structure has a map by operation; it lost ``initialized_at`` at the first update.
+    It does so to a document of ours as well, and leaves our version in it. What has our form stays
+    as it is.
     """
     tracked = document.get("_validation")
     tracked = tracked if isinstance(tracked, dict) else {}
@@ -60,7 +62,7 @@ def _map(found: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-MIGRATIONS: Final[Sequence[Migration]] = (_from_before_schemas,)
+MIGRATIONS: Final[Sequence[Migration]] = (from_origin,)
 
 SCHEMA: Final = len(MIGRATIONS)
 """Version of the document's shape, stored in its part ``schema``."""

@@ -109,6 +109,17 @@ def test_document_that_the_origin_wrote_again_is_adopted_again(state_manager, dr
     assert client.get(KEY).count("_h") == 1
 
 
+def test_attempts_that_the_origin_wrote_over_ours_are_read(state_manager, driver, client):
+    """It puts a number where we keep a map, and leaves our version in the document."""
+    document = json.loads(client.get(KEY))
+    client.set(KEY, json.dumps({**document, "_validation": ORIGIN["_validation"]}), ex=300)
+
+    state_manager.update_state({"dashboard": {"n": 1}})
+
+    assert state_manager.get("dashboard") == {"n": 1}
+    assert state_manager.validation_state.attempts_by_operation == {"update_state": 1}
+
+
 def test_flipped_bit_is_an_error_until_it_is_taken_over(state_manager, driver, client):
     """Neither read nor overwritten; adopt takes what it says, delete takes it away."""
     state_manager.update_state({"dashboard": {"amount": "100"}})
