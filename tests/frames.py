@@ -37,6 +37,14 @@ _CALM: dict[str, dict[str, Any]] = {
         "turn": 2,
         "worker": 0,
     },
+    "keys": {
+        "conversation": 0,
+        "age_s": 8.0,
+        "ttl_s": 300.0,
+        "state": "present",
+        "update": "kept",
+        "worker": 0,
+    },
     "samples": {
         "sample_lag_s": 0.0,
         "sample_us": 200.0,

@@ -5,6 +5,7 @@ Every error that the workbench raises on purpose, except those of ``workbench.st
     ├── UsageError              the request is wrong; nothing was started
     │   ├── ExperimentError     an experiment file or an override of it
     │   ├── ParameterError      a parameter of a notebook
+    │   ├── SloError            a file of service level objectives
     │   └── TargetRefusedError  this server may not be loaded
     ├── RunError                a run directory cannot be read as what it should be
     │   └── ColumnMissingError  a table lacks a column that the reader needs
@@ -30,6 +31,7 @@ __all__ = [
     "ServerError",
     "ServerMissingError",
     "ServerNotReadyError",
+    "SloError",
     "TargetRefusedError",
     "UsageError",
     "WorkbenchError",
@@ -51,6 +53,10 @@ class ExperimentError(UsageError):
 
 class ParameterError(UsageError):
     """A notebook has no such parameter, or the value is not of its type."""
+
+
+class SloError(UsageError):
+    """A file of service level objectives has a key or a value that makes no sense."""
 
 
 class TargetRefusedError(UsageError):

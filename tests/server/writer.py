@@ -1,8 +1,9 @@
 """
 One of many writers of one conversation, as a process of its own.
 
-``python -m tests.server.writer URL KEY UPDATES atomic|origin`` says that it is ready, waits for
-the start, adds 1 to ``dashboard.n`` as often as it is told, and prints the attempts that it took.
+``python -m tests.server.writer URL KEY UPDATES atomic|origin FIELD`` says that it is ready, waits
+for the start, adds 1 to ``dashboard.FIELD`` as often as it is told, and prints the attempts that it
+took.
 """
 
 import json
@@ -16,24 +17,26 @@ from workbench.state import AtomicStateManager, RedisAtomic, RetryPolicy, connec
 PATIENT = RetryPolicy(conflict_deadline_s=60)
 
 
-def incremented(document: dict, _now: object = None) -> dict:
-    return {**document, "dashboard": {"n": document["dashboard"]["n"] + 1}}
+def incremented(document: dict, field: str) -> dict:
+    fields = document["dashboard"]
+    return {**document, "dashboard": {**fields, field: fields.get(field, 0) + 1}}
 
 
-def atomic(client: Redis, key: str, updates: int) -> int:
+def atomic(client: Redis, key: str, updates: int, field: str) -> int:
     """Read, change and write in one transaction."""
     states = AtomicStateManager(RedisAtomic(client, retry=PATIENT))
     change = states.transactions.change
     return sum(
-        states.run(change(key, incremented, operation="update")).attempts for _ in range(updates)
+        states.run(change(key, lambda old, _: incremented(old, field), operation="update")).attempts
+        for _ in range(updates)
     )
 
 
-def origin(client: Redis, key: str, updates: int) -> int:
+def origin(client: Redis, key: str, updates: int, field: str) -> int:
     """As the documentation has it: read first, then write in a transaction that is retried."""
     attempts = 0
     for _ in range(updates):
-        text = json.dumps(incremented(json.loads(client.get(key))))
+        text = json.dumps(incremented(json.loads(client.get(key)), field))
         while True:
             attempts += 1
             with client.pipeline() as pipe:
@@ -48,11 +51,12 @@ def origin(client: Redis, key: str, updates: int) -> int:
     return attempts
 
 
-def main(url: str, key: str, updates: str, pattern: str) -> None:
+def main(url: str, key: str, updates: str, pattern: str, field: str) -> None:
     client = connect(url, timeout_s=30)
     client.incr("writers:ready")
     client.blpop(["writers:start"], timeout=20)
-    print({"atomic": atomic, "origin": origin}[pattern](client, key, int(updates)))  # noqa: T201
+    update = {"atomic": atomic, "origin": origin}[pattern]
+    print(update(client, key, int(updates), field))  # noqa: T201
 
 
 if __name__ == "__main__":

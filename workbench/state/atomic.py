@@ -27,10 +27,13 @@ class Call:
     What a hook is told of a call that ended. Neither key nor value is in it.
 
     Attributes:
-        operation: ``read``, ``create``, ``update``, ``delete``, ``resolve`` or ``adopt``.
+        operation: the transaction: ``read``, ``create``, ``update``, ``replace``, ``delete``,
+            ``resolve``, ``adopt``; of an AtomicStateManager also ``get`` and
+            ``validation_state``; of a StateManager ``begin``, ``refresh``, ``edit`` and ``end``.
         elapsed_s: from its begin, pauses included.
         round_trips: commands that were waited for.
-        error: the code of the error that ended it; None if it went well.
+        error: the code of the StateError that ended it, or the class of another one; None if it
+            went well.
     """
 
     operation: str
@@ -54,12 +57,15 @@ class Transactions:
     def __init__(self, record: Record, writing: tx.Writing) -> None:
         self._record = record
         self._writing = writing
-        self._by_watch = replace(writing, strategy="watch")
+        self._by_watch: tx.Writing | None = None  # most never need it
 
     @property
     def _how(self) -> tx.Writing:
-        refused = self._record.functions is False and self._writing.strategy == "auto"
-        return self._by_watch if refused else self._writing
+        if self._record.functions is not False or self._writing.strategy != "auto":
+            return self._writing
+        if self._by_watch is None:
+            self._by_watch = replace(self._writing, strategy="watch")
+        return self._by_watch
 
     def read(self, key: str) -> tx.Transaction[tx.Snapshot | None]:
         """See RedisAtomic."""
@@ -82,7 +88,7 @@ class Transactions:
         snapshot: tx.Snapshot | None = None,
         plain: bool = False,
     ) -> tx.Transaction[tx.Updated]:
-        """See RedisAtomic, and for ``plain`` there ``transactions.update``."""
+        """See RedisAtomic."""
         own_id, how = update_id or new_update_id(), self._how
         return tx.update(
             key,
@@ -105,7 +111,7 @@ class Transactions:
         absent: bool = False,
         plain: bool = False,
     ) -> tx.Transaction[tx.Updated]:
-        """See RedisAtomic. If ``absent``, nothing is taken to be there, and nothing is read."""
+        """Like ``update``; see ``transactions.replace``."""
         own_id, how = update_id or new_update_id(), self._how
         return tx.replace(
             key,
@@ -175,8 +181,9 @@ class RedisAtomic(_Driver):
         retry: how long to go on after lost races and lost connections.
         hooks: called with each call that ended, in its thread; what they raise is the caller's.
         live_index: keep an index of what is to live until when, so that a conversation that is gone
-            can be told apart as evicted, expired or deleted; certain under ``volatile-*`` policies.
-            It is written by the function only, and not on a cluster.
+            can be told apart as evicted, expired or deleted; certain under ``volatile-*`` policies,
+            if nobody deletes conversations without it. It is written by the function only, and not
+            on a cluster.
     """
 
     def __init__(
@@ -208,6 +215,7 @@ class RedisAtomic(_Driver):
         ttl_s: float,
         update_id: str | None = None,
         snapshot: tx.Snapshot | None = None,
+        plain: bool = False,
     ) -> tx.Updated:
         """
         Read, change, write.
@@ -219,6 +227,11 @@ class RedisAtomic(_Driver):
             update_id: of the update; one that is among the last eight is not applied again.
             snapshot: from ``read`` or an earlier write; if it still stands, nothing is read. It is
                 used up by this.
+            plain: you know that the change alters nothing in place, and puts in only text, numbers
+                but NaN and the infinite, true, false, None, lists and dicts with text for keys.
+                Then neither is looked at, and a part that the change passes on as the same object
+                is not written as JSON again. Where you are wrong, what was altered is not stored,
+                and a value may read back as another.
 
         Raises:
             StateMissingError: there is nothing to change; nothing is begun.
@@ -228,23 +241,7 @@ class RedisAtomic(_Driver):
         """
         return self.run(
             self.transactions.update(
-                key, change, ttl_s=ttl_s, update_id=update_id, snapshot=snapshot
-            )
-        )
-
-    def replace(
-        self,
-        key: str,
-        change: Callable[[tx.Document | None], tx.Document],
-        *,
-        ttl_s: float,
-        update_id: str | None = None,
-        snapshot: tx.Snapshot | None = None,
-    ) -> tx.Updated:
-        """Like ``update``, but ``change`` is given None where there is no conversation yet."""
-        return self.run(
-            self.transactions.replace(
-                key, change, ttl_s=ttl_s, update_id=update_id, snapshot=snapshot
+                key, change, ttl_s=ttl_s, update_id=update_id, snapshot=snapshot, plain=plain
             )
         )
 
@@ -309,6 +306,9 @@ class RedisAtomic(_Driver):
             failed = error.code
             self._record.errors[error.code] += 1
             raise
+        except BaseException as error:
+            failed = type(error).__name__
+            raise
         finally:
             session.close()
             transaction.close()
@@ -350,27 +350,12 @@ class AsyncRedisAtomic(_Driver):
         ttl_s: float,
         update_id: str | None = None,
         snapshot: tx.Snapshot | None = None,
+        plain: bool = False,
     ) -> tx.Updated:
         """See RedisAtomic."""
         return await self.run(
             self.transactions.update(
-                key, change, ttl_s=ttl_s, update_id=update_id, snapshot=snapshot
-            )
-        )
-
-    async def replace(
-        self,
-        key: str,
-        change: Callable[[tx.Document | None], tx.Document],
-        *,
-        ttl_s: float,
-        update_id: str | None = None,
-        snapshot: tx.Snapshot | None = None,
-    ) -> tx.Updated:
-        """See RedisAtomic."""
-        return await self.run(
-            self.transactions.replace(
-                key, change, ttl_s=ttl_s, update_id=update_id, snapshot=snapshot
+                key, change, ttl_s=ttl_s, update_id=update_id, snapshot=snapshot, plain=plain
             )
         )
 
@@ -410,8 +395,11 @@ class AsyncRedisAtomic(_Driver):
             failed = error.code
             self._record.errors[error.code] += 1
             raise
+        except BaseException as error:
+            failed = type(error).__name__
+            raise
         finally:
-            transaction.close()
             await session.close()
+            transaction.close()
             if self._hooks:
                 self._ended(transaction, begun_s, session.round_trips, failed)

@@ -69,19 +69,31 @@ class Attempts:
         return snapshot.document if snapshot else None
 
     def read(self, key: str) -> Transaction[Snapshot | None]:
-        """The document with its head, or None."""
-        return self._transactions.read(key)
+        """
+        The document with its head, or None.
+
+        Raises:
+            SchemaTooNewError: a newer service wrote it, in another shape than the documented one.
+        """
+        snapshot = yield from self._transactions.read(key)
+        if snapshot is not None:
+            documents.refuse_unlike(snapshot.document)
+        return snapshot
 
     def set(self, key: str, value: Mapping[str, Any], ttl_s: float | None) -> Transaction[Updated]:
         """Replace the whole document, or begin one."""
-        fixed = documents.plain(value)
+        fixed = documents.plain_parts(value)
+        metadata = fixed.get("_metadata")
+        if isinstance(metadata, dict):
+            # Those of the store are the latest: the caller's may be from before a message.
+            fixed["_metadata"] = {k: v for k, v in metadata.items() if k != "messages"}
         return self.rewrite(key, lambda before, now: fixed, operation="set", ttl_s=ttl_s)
 
     def update(
         self, key: str, value: Mapping[str, Any], ttl_s: float | None
     ) -> Transaction[Updated]:
         """Merge whole parts into the document."""
-        fixed = documents.plain(value)
+        fixed = documents.plain_parts(value)
         return self.change(
             key,
             lambda before, now: documents.merged(before, fixed, now=now),
@@ -117,18 +129,18 @@ class Attempts:
         *,
         operation: str,
         ttl_s: float | None = None,
-        update_id: str | None = None,
         snapshot: Snapshot | None = None,
         absent: bool = False,
+        update_id: str | None = None,
     ) -> Transaction[Updated]:
         """Like ``change``, but the function is given None where there is no conversation yet."""
         return self._transactions.replace(
             key,
             _counted(change, operation),
             ttl_s=self._ttl_s if ttl_s is None else ttl_s,
-            update_id=update_id,
             snapshot=snapshot,
             absent=absent,
+            update_id=update_id,
             plain=True,
         )
 
@@ -155,7 +167,8 @@ class Attempts:
 
     def validation_state(self, key: str) -> Transaction[ValidationState]:
         """What was tried on the conversation."""
-        return ValidationState.of((yield from self.get(key)))
+        snapshot = yield from self.read(key)
+        return ValidationState.of(snapshot.document if snapshot else None)
 
 
 class AtomicStateManager:
@@ -180,6 +193,9 @@ class AtomicStateManager:
         """
         Replace the whole document, or begin one. ``_metadata.initialized_at``, the attempts and
         the memory for duplicate messages are kept.
+
+        What is there is not looked at otherwise: of two who read, change and set, one is lost, and
+        a set after a log-out brings back what it was given. To change something, ``atomic_update``.
 
         Args:
             key: the conversation.

@@ -7,11 +7,17 @@ connect: the documented client settings, in their modern form.
 ``redis+sentinel://h1:26379,h2/name/0``   the primary that sentinels name; ``rediss+sentinel``
 ``redis+cluster://h1:6379,h2:6379``       a cluster, from any of its nodes; ``rediss+cluster``
 ========================================  =====================================================
+
+Settings of redis-py may follow a ``?``, such as ``?socket_timeout=5``. User and password are those
+of the server; for sentinels that ask for some, ``sentinel_username`` and ``sentinel_password`` are
+given there. TLS is used towards both.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Final, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import pybreaker
 from redis import Redis
@@ -21,6 +27,8 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS
+from redis.exceptions import RedisClusterException, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from redis.sentinel import Sentinel
@@ -35,6 +43,8 @@ _SCHEMES: Final = (
     "redis+sentinel", "rediss+sentinel",
     "redis+cluster", "rediss+cluster",
 )  # fmt: skip
+_SETTINGS: Final = frozenset(signature(Redis.__init__).parameters)
+_OF_SENTINELS: Final = frozenset({"sentinel_username", "sentinel_password"})
 _PORTS: Final = {"sentinel": 26379, "cluster": 6379}
 
 
@@ -46,6 +56,7 @@ class _Address:
     nodes: list[tuple[str, int]]
     service: str
     settings: dict[str, Any]
+    of_sentinels: dict[str, Any]
 
 
 def connect(
@@ -79,16 +90,17 @@ def connect(
     address = _address(url)
     client: Any
     if address is None:
-        client = Redis.from_url(url, **settings)
+        client = _of_url(Redis, url, settings)
     elif address.kind == "sentinel":
-        sentinel = Sentinel(address.nodes, sentinel_kwargs=_of_sentinels(settings))  # type: ignore[no-untyped-call]
-        client = sentinel.master_for(address.service, **settings, **address.settings)  # type: ignore[no-untyped-call]
+        own = _of_sentinels(settings) | address.of_sentinels
+        sentinel = Sentinel(address.nodes, sentinel_kwargs=own)  # type: ignore[no-untyped-call]
+        client = sentinel.master_for(address.service, **(settings | address.settings))  # type: ignore[no-untyped-call]
     else:
         nodes = [ClusterNode(host, port) for host, port in address.nodes]  # type: ignore[no-untyped-call]
         try:
-            client = RedisCluster(startup_nodes=nodes, **settings, **address.settings)
-        except Exception as error:
-            raise StoreUnavailableError("no node of the cluster answers") from error
+            client = RedisCluster(startup_nodes=nodes, **(settings | address.settings))
+        except (RedisError, RedisClusterException, OSError):
+            raise StoreUnavailableError("no node of the cluster answers") from None
     keep(client, new_breaker() if breaker == "own" else breaker)
     return client  # type: ignore[no-any-return]
 
@@ -105,15 +117,30 @@ def connect_async(
     address = _address(url)
     client: Any
     if address is None:
-        client = redis_asyncio.Redis.from_url(url, **settings)
+        client = _of_url(redis_asyncio.Redis, url, settings)
     elif address.kind == "sentinel":
-        sentinel = AsyncSentinel(address.nodes, sentinel_kwargs=_of_sentinels(settings))  # type: ignore[no-untyped-call]
-        client = sentinel.master_for(address.service, **settings, **address.settings)
+        own = _of_sentinels(settings) | address.of_sentinels
+        sentinel = AsyncSentinel(address.nodes, sentinel_kwargs=own)  # type: ignore[no-untyped-call]
+        client = sentinel.master_for(address.service, **(settings | address.settings))
     else:
         nodes = [AsyncClusterNode(host, port) for host, port in address.nodes]
-        client = redis_asyncio.RedisCluster(startup_nodes=nodes, **settings, **address.settings)
+        client = redis_asyncio.RedisCluster(startup_nodes=nodes, **(settings | address.settings))
     keep(client, new_breaker() if breaker == "own" else breaker)
     return client  # type: ignore[no-any-return]
+
+
+def _of_url(kind: Any, url: str, settings: dict[str, Any]) -> Any:
+    try:
+        return kind.from_url(url, **settings)
+    except ValueError:
+        raise _unreadable() from None  # the error's text has parts of the URL
+
+
+def _unreadable() -> ValueError:
+    return ValueError(
+        "the URL cannot be read; write redis://user:password@host:port/database, with each of "
+        "/ ? # @ : % in the password as %2F %3F %23 %40 %3A %25"
+    )
 
 
 def _settings(timeout_s: float, max_connections: int, retry: Any) -> dict[str, Any]:
@@ -138,21 +165,51 @@ def _of_sentinels(settings: dict[str, Any]) -> dict[str, Any]:
 def _address(url: str) -> _Address | None:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in _SCHEMES:
-        raise ValueError(f"the URL begins with none of {', '.join(_SCHEMES)}")
+        raise ValueError(
+            f"the URL begins with none of {', '.join(_SCHEMES)}; write redis://HOST:PORT"
+        )
     base, _, kind = scheme.partition("+")
-    if not kind:
+    try:
+        parts = urlsplit(url)
+        address = _parsed(kind, base, parts) if kind else None
+    except ValueError:
+        raise _unreadable() from None
+    known = _SETTINGS | _OF_SENTINELS if kind == "sentinel" else _SETTINGS
+    if not {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} <= known:
+        raise ValueError(
+            "after its ? the URL has a setting that redis-py does not know; a ? in a password is "
+            "written %3F"
+        )
+    if address is None:
+        database = parts.path.strip("/")
+        if base != "unix" and database and not database.isdecimal():
+            raise _unreadable()
         return None
-    parts = urlsplit(url)
+    if kind == "sentinel" and not address.service:
+        raise ValueError("the URL of sentinels ends with /<name of the service>")
+    return address
+
+
+def _parsed(kind: str, base: str, parts: SplitResult) -> _Address:
     login, _, hosts = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
     service, _, database = parts.path.strip("/").partition("/")
-    settings: dict[str, Any] = dict(parse_qsl(parts.query))
+    read: Mapping[str, Any] = URL_QUERY_ARGUMENT_PARSERS
+    settings: dict[str, Any] = {
+        name: read.get(name, str)(text)
+        for name, text in parse_qsl(parts.query, keep_blank_values=True)
+    }
+    of_sentinels = {
+        name.removeprefix("sentinel_"): settings.pop(name)
+        for name in _OF_SENTINELS
+        if name in settings
+    }
+    of_sentinels |= {name: settings[name] for name in settings if name.startswith("ssl_")}
     settings |= {"username": unquote(user)} if user else {}
     settings |= {"password": unquote(password)} if password else {}
-    settings |= {"ssl": True} if base == "rediss" else {}
+    if base == "rediss":
+        settings["ssl"] = of_sentinels["ssl"] = True
     if kind == "sentinel":
-        if not service:
-            raise ValueError("the URL of sentinels ends with /<name of the service>")
         settings |= {"db": int(database)} if database else {}
     nodes = []
     for host in hosts.split(","):
@@ -160,4 +217,4 @@ def _address(url: str) -> _Address | None:
             host.rpartition(":") if host.rpartition(":")[2].isdigit() else (host, "", "")
         )
         nodes.append((name.strip("[]"), int(port or _PORTS[kind])))
-    return _Address(kind, nodes, service, settings)
+    return _Address(kind, nodes, service, settings, of_sentinels)

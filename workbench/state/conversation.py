@@ -18,26 +18,43 @@ from workbench.state.errors import (
 )
 from workbench.state.transactions import Document, Snapshot, Transaction, Updated
 
-__all__ = ["Conversation", "Edit", "OnLost", "UnitOfWork", "VerifyToken", "View", "edits"]
+__all__ = [
+    "ACCESSORS",
+    "CHANNEL_PREFIX",
+    "MESSAGES_MAX",
+    "AppliedMeanwhileError",
+    "Conversation",
+    "Edit",
+    "Message",
+    "OnLost",
+    "UnitOfWork",
+    "VerifyToken",
+    "View",
+    "edits",
+    "message_name",
+    "remembers",
+]
 
 Edit = Callable[[Document, datetime], Document]
 VerifyToken = Callable[[str], object]
 OnLost = Literal["raise", "reset"]
 
-_PREFIX: Final = "channel:"
+CHANNEL_PREFIX: Final = "channel:"
+MESSAGES_MAX: Final = 16
+"""How many messages a document remembers."""
 _KEY_BYTES_MAX: Final = 256
-_MESSAGES_MAX: Final = 16
-_ACCESSORS: Final = {
+ACCESSORS: Final = {
     "channel": "get_channel_id() or get_channel_type()",
     "member_id": "get_member_id()",
     "auth": "is_authenticated()",
     "flow_data": "get_context(), get_component(), get_flow_state() or get_flow_data()",
 }
+"""Parts that are not read directly, and what reads them."""
 
 
 class View:
     """
-    What a document tells.
+    What a document tells. What it returns is a copy: to alter it alters nothing here.
 
     Args:
         document: None if there is no conversation.
@@ -76,29 +93,30 @@ class View:
 
     def get_member_id(self) -> str | None:
         """The member whose dashboard the conversation holds; None unless authenticated."""
-        dashboard = self._loaded().get("dashboard") or {}
-        member: Mapping[str, Any] = dashboard.get("member") or {}
-        return member.get("memberID") if self.is_authenticated() else None
+        member = (self._loaded().get("dashboard") or {}).get("member")
+        known = member.get("memberID") if isinstance(member, dict) else None
+        return known if isinstance(known, str) and self.is_authenticated() else None
 
     def get_flow_state(self) -> Document | None:
         """All of ``flow_data``; None outside a flow."""
-        flow: Document | None = self._loaded().get("flow_data")
+        flow: Document | None = documents.copied(self._flow())
         return flow
 
     def get_context(self) -> str | None:
         """The flow that the conversation is in."""
-        flow = self.get_flow_state()
+        flow = self._flow()
         return flow["context"] if flow else None
 
     def get_component(self) -> str | None:
         """The step of the flow that waits for an answer."""
-        flow = self.get_flow_state()
+        flow = self._flow()
         return flow["component"] if flow else None
 
     def get_flow_data(self) -> Document:
         """What the flow has gathered: ``flow_data.data``."""
-        flow = self.get_flow_state()
-        return flow["data"] if flow else {}
+        flow = self._flow()
+        data: Document = documents.copied(flow["data"]) if flow else {}
+        return data
 
     def get(self, part: str) -> Any:
         """
@@ -107,11 +125,14 @@ class View:
         Raises:
             InvalidStateError: the part has an accessor; the message names it.
         """
-        if part in _ACCESSORS:
+        if part in ACCESSORS:
             raise InvalidStateError(
-                f"{part} is not read directly; use {_ACCESSORS[part]}", path=part
+                f"{part} is not read directly; use {ACCESSORS[part]}", path=part
             )
-        return self._loaded().get(part)
+        return documents.copied(self._loaded().get(part))
+
+    def _flow(self) -> Document | None:
+        return self._loaded().get("flow_data")
 
 
 class edits:  # noqa: N801  (a name for a handful of functions: edits.update_state(...))
@@ -120,7 +141,7 @@ class edits:  # noqa: N801  (a name for a handful of functions: edits.update_sta
     @staticmethod
     def update_state(updates: Mapping[str, Any]) -> Edit:
         """Merge whole parts: ``flow_data.data`` one level deep, the rest replaced."""
-        fixed = documents.plain(updates)
+        fixed = documents.plain_parts(updates)
         return lambda before, now: documents.merged(before, fixed, now=now)
 
     @staticmethod
@@ -128,7 +149,7 @@ class edits:  # noqa: N801  (a name for a handful of functions: edits.update_sta
         context: str, component: str, data: Mapping[str, Any] | None = None
     ) -> Edit:
         """Move on to a step of a flow."""
-        fixed = documents.plain(data or {})
+        fixed = documents.plain_parts({} if data is None else data)
 
         def edit(before: Document, now: datetime) -> Document:
             flow = before.get("flow_data") or {}
@@ -142,7 +163,7 @@ class edits:  # noqa: N801  (a name for a handful of functions: edits.update_sta
     @staticmethod
     def update_flow_data(data: Mapping[str, Any]) -> Edit:
         """Merge data into the step that the conversation is at."""
-        fixed = documents.plain(data)
+        fixed = documents.plain_parts(data)
 
         def edit(before: Document, now: datetime) -> Document:
             flow = before.get("flow_data")
@@ -187,12 +208,69 @@ class edits:  # noqa: N801  (a name for a handful of functions: edits.update_sta
         return lambda before, now: _without(before, gone)
 
 
-class UnitOfWork(View):
+class Message:
     """
-    One inbound message: one read at its start, one write at its end. No I/O of its own.
+    What one inbound message does to a conversation, whatever that holds. No I/O of its own.
 
     Edits are collected as functions, not as a finished document: if another writer came between
     the read and the write, they are applied again to what that writer left.
+    """
+
+    def __init__(self, message_id: str) -> None:
+        self._message = message_name(message_id)
+        self._edits: list[Edit] = []
+        self._channel: tuple[str, str] | None = None
+
+    def initialize_channel(self, channel_type: str, identifier: str) -> None:
+        """Begin the conversation with this message, if it does not exist."""
+        self._channel = (channel_type, identifier)
+
+    def update_state(self, updates: Mapping[str, Any]) -> None:
+        """See StateManager."""
+        self._edit(edits.update_state(updates))
+
+    def update_flow_state(
+        self, context: str, component: str, data: Mapping[str, Any] | None = None
+    ) -> None:
+        """See StateManager."""
+        self._edit(edits.update_flow_state(context, component, data))
+
+    def clear_all_state(self) -> None:
+        """See StateManager."""
+        self._edit(edits.clear_all_state())
+
+    def _edit(self, edit: Edit) -> None:
+        self._edits.append(edit)
+
+    def applied_to(self, before: Document | None, now: datetime) -> Document:
+        """
+        The document after this message.
+
+        Raises:
+            AppliedMeanwhileError: it is in the document already.
+            StateMissingError: there is no document, and it does not begin one.
+        """
+        if self._seen(before):
+            raise AppliedMeanwhileError
+        if before is None:
+            if self._channel is None:
+                raise StateMissingError(
+                    "the conversation vanished while its message was worked on: it was evicted, "
+                    "expired or deleted"
+                )
+            before = documents.new_document(*self._channel, now)
+        for edit in self._edits:
+            before = edit(before, now)
+        messages = [self._message, *_messages(before)][:MESSAGES_MAX]
+        return {**before, "_metadata": {**before["_metadata"], "messages": messages}}
+
+    def _seen(self, document: Document | None) -> bool:
+        return self._message in _messages(document)
+
+
+class UnitOfWork(Message, View):
+    """
+    One inbound message: one read at its start, one write at its end. No I/O of its own.
 
     Attributes:
         duplicate: this message was applied before; the edits of a duplicate are not written.
@@ -206,11 +284,11 @@ class UnitOfWork(View):
         message_id: str,
         *,
         verify_token: VerifyToken | None = None,
+        lost: SessionLostError | None = None,
     ) -> None:
-        super().__init__(document, verify_token=verify_token)
-        self._message = _message_name(message_id)
-        self._edits: list[Edit] = []
-        self._channel: tuple[str, str] | None = None
+        Message.__init__(self, message_id)
+        View.__init__(self, document, verify_token=verify_token)
+        self._lost = lost
         self.exists = document is not None
         self.duplicate = self._seen(document)
         self.written: Updated | None = None
@@ -218,23 +296,17 @@ class UnitOfWork(View):
     def initialize_channel(self, channel_type: str, identifier: str) -> None:
         """Begin the conversation with this message, if it does not exist."""
         if self._document is None:
-            self._channel = (channel_type, identifier)
+            super().initialize_channel(channel_type, identifier)
             self._document = documents.new_document(channel_type, identifier, datetime.now(UTC))
+
+    def _loaded(self) -> Document:
+        if self._document is None and self._lost is not None:
+            raise self._lost
+        return super()._loaded()
 
     def follows(self, message_id: str) -> bool:
         """Whether an earlier message is among those applied to what this one was written on."""
-        on = self.written.document if self.written else self._document
-        return _message_name(message_id) in _messages(on)
-
-    def update_state(self, updates: Mapping[str, Any]) -> None:
-        """See StateManager."""
-        self._edit(edits.update_state(updates))
-
-    def update_flow_state(
-        self, context: str, component: str, data: Mapping[str, Any] | None = None
-    ) -> None:
-        """See StateManager."""
-        self._edit(edits.update_flow_state(context, component, data))
+        return remembers(self.written.document if self.written else self._document, message_id)
 
     def update_flow_data(self, data: Mapping[str, Any]) -> None:
         """See StateManager."""
@@ -243,10 +315,6 @@ class UnitOfWork(View):
     def clear_flow_state(self) -> None:
         """See StateManager."""
         self._edit(edits.clear_flow_state())
-
-    def clear_all_state(self) -> None:
-        """See StateManager."""
-        self._edit(edits.clear_all_state())
 
     def authenticate(self, token: str) -> None:
         """See StateManager."""
@@ -258,35 +326,27 @@ class UnitOfWork(View):
 
     def _edit(self, edit: Edit) -> None:
         self._document = edit(self._loaded(), datetime.now(UTC))
-        self._edits.append(edit)
+        super()._edit(edit)
+
+    @property
+    def in_hand(self) -> Document | None:
+        """A copy of the document with the edits so far, whatever became of them."""
+        document: Document | None = documents.copied(self._document)
+        return document
 
     @property
     def edited(self) -> bool:
         """Whether there is anything to write."""
         return bool(self._edits) or self._channel is not None
 
-    def applied_to(self, before: Document | None, now: datetime) -> Document:
-        """The document after this message."""
-        if self._seen(before):
-            raise _AppliedMeanwhileError
-        if before is None:
-            if self._channel is None:
-                raise StateMissingError(
-                    "the conversation vanished while its message was worked on: it was evicted, "
-                    "expired or deleted"
-                )
-            before = documents.new_document(*self._channel, now)
-        for edit in self._edits:
-            before = edit(before, now)
-        messages = [self._message, *_messages(before)][:_MESSAGES_MAX]
-        return {**before, "_metadata": {**before["_metadata"], "messages": messages}}
 
-    def _seen(self, document: Document | None) -> bool:
-        return self._message in _messages(document)
-
-
-class _AppliedMeanwhileError(Exception):
+class AppliedMeanwhileError(Exception):
     """Another delivery of the same message was written between this one's read and its write."""
+
+
+def remembers(document: Document | None, message_id: str) -> bool:
+    """Whether the message is among the last ones that were applied to the document."""
+    return message_name(message_id) in _messages(document)
 
 
 class Conversation:
@@ -296,6 +356,7 @@ class Conversation:
     Attributes:
         snapshot: as last read or written; None if there is no conversation, or it was not read.
         known: whether the snapshot was read at all.
+        last: the document that was last in hand, though a write may have failed on it.
         lost: why there is no conversation, if it is known that there was one.
 
     Raises:
@@ -303,13 +364,14 @@ class Conversation:
     """
 
     def __init__(self, key: str, on_lost: OnLost = "raise") -> None:
-        if not key.startswith(_PREFIX) or key == _PREFIX:
+        if not key.startswith(CHANNEL_PREFIX) or key == CHANNEL_PREFIX:
             raise InvalidStateError("the key of a conversation is 'channel:' and an identifier")
         if len(key.encode("utf-8", "replace")) > _KEY_BYTES_MAX:
             raise InvalidStateError(f"the key is longer than {_KEY_BYTES_MAX} bytes")
         self.key = key
         self.snapshot: Snapshot | None = None
         self.known = False
+        self.last: Document | None = None
         self.lost: SessionLostError | None = None
         self._on_lost = on_lost
         self._channel: tuple[str, str] | None = None
@@ -318,6 +380,17 @@ class Conversation:
     def document(self) -> Document | None:
         """Of the snapshot."""
         return self.snapshot.document if self.snapshot else None
+
+    @property
+    def revision(self) -> int:
+        """Of the snapshot; 0 if there is none."""
+        return self.snapshot.revision if self.snapshot else 0
+
+    def refuse_lost(self) -> "Conversation":
+        """Raise SessionLostError if there was a conversation, and it is gone."""
+        if self.lost is not None:
+            raise self.lost
+        return self
 
     def refresh(self, states: Attempts) -> Transaction[None]:
         """Read the conversation again."""
@@ -333,6 +406,7 @@ class Conversation:
         if self.snapshot is not None:
             return
         document = documents.new_document(channel_type, identifier, datetime.now(UTC))
+        self.known = False  # until it is written: that may fail in between
         try:
             self._keep((yield from states.begin(self.key, document)))
         except ConflictError:
@@ -355,6 +429,14 @@ class Conversation:
             )
         self._keep(written)
 
+    def work(self, message_id: str, verify_token: VerifyToken | None) -> UnitOfWork:
+        """The work on a message, on what was just read; on a new one where a lost one is reset."""
+        lost = self.lost
+        work = UnitOfWork(self.document, message_id, verify_token=verify_token, lost=lost)
+        if lost is not None and self._on_lost == "reset" and self._channel is not None:
+            work.initialize_channel(*self._channel)
+        return work
+
     def end(self, states: Attempts, work: UnitOfWork) -> Transaction[None]:
         """Write what a message did."""
         if work.duplicate or not work.edited:
@@ -369,7 +451,7 @@ class Conversation:
         )
         try:
             written = yield from rewrite
-        except _AppliedMeanwhileError:
+        except AppliedMeanwhileError:
             work.duplicate = True
             yield from self.refresh(states)
         else:
@@ -386,6 +468,7 @@ class Conversation:
         if snapshot is not None:
             channel = snapshot.document["channel"]
             self._channel = (channel["type"], channel["identifier"])
+            self.last = snapshot.document
             self.lost = None
 
 
@@ -395,7 +478,17 @@ def _messages(document: Document | None) -> list[str]:
     return messages
 
 
-def _message_name(message_id: str) -> str:
+def message_name(message_id: str) -> str:
+    """
+    The name under which a document remembers a message.
+
+    Raises:
+        InvalidStateError: the id is no text, or empty.
+    """
+    if not isinstance(message_id, str) or not message_id:
+        raise InvalidStateError(
+            "a message needs its id, as text: the provider's, so that another delivery has the same"
+        )
     return hashlib.blake2b(message_id.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

@@ -216,8 +216,8 @@ class ErrorContext:
     """
 
     error_type: str
-    message: str
-    details: dict[str, Any] = field(default_factory=dict)
+    message: str = field(repr=False)
+    details: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 _REPLIES: Final = {
@@ -234,6 +234,7 @@ _REPLIES: Final = {
 
 _CODES: Final = {
     rx.BusyLoadingError: "LOADING",
+    rx.MasterDownError: "MASTERDOWN",  # before the class that it is a kind of
     rx.ClusterDownError: "CLUSTERDOWN",
     rx.OutOfMemoryError: "OOM",
     rx.ReadOnlyError: "READONLY",

@@ -22,7 +22,17 @@ import msgspec
 
 from workbench.state.errors import IntegrityError
 
-__all__ = ["ABSENT", "HEAD_BYTES", "Fate", "Head", "fate", "name_of", "new_update_id"]
+__all__ = [
+    "ABSENT",
+    "HEAD_BYTES",
+    "OWN",
+    "Fate",
+    "Head",
+    "fate",
+    "name_of",
+    "names_in",
+    "new_update_id",
+]
 
 HEAD_BYTES: Final = 93
 """Width of a head, up to the comma or brace after it."""
@@ -34,7 +44,9 @@ _NAMES: Final = 8
 _FORM: Final = re.compile(
     re.escape(_PREFIX) + rb'[0-9a-f]{8}(?P<revision>[0-9]{12})(?P<ring>[\w-]{64})"[,}]', re.ASCII
 )
-_OWN: Final = "workbench:own:"
+OWN: Final = "workbench:own:"
+"""Before the name, in the id of an update that was given none."""
+_OWN_ID: Final = re.compile(rf"{OWN}(?P<name>[\w-]{{8}})", re.ASCII)
 _FILLERS: Final = b"A" * _NAME_BYTES * _NAMES
 _SINCE: Final = re.compile(r"(?P<revision>[0-9]{1,12}):(?P<name>[\w-]{8}|)", re.ASCII)
 
@@ -158,16 +170,27 @@ def fate(name: bytes, old: Head, now: Head) -> Fate:
     return "unknowable"
 
 
+def names_in(head: bytes) -> tuple[bytes, ...]:
+    """
+    Names of the last updates, newest first, of a head that was read without its document.
+
+    Whether the document is intact cannot be told then. None of a text that is no head.
+    """
+    form = _FORM.match(head[:HEAD_BYTES] + b",")
+    return Head(b"", 0, form["ring"]).names if form else ()
+
+
 def name_of(update_id: str) -> bytes:
     """The name under which an update goes into the head: 48 bits, base64url."""
-    if update_id.startswith(_OWN) and len(update_id) == len(_OWN) + _NAME_BYTES:
-        return update_id.removeprefix(_OWN).encode("utf-8", "replace")[:_NAME_BYTES]
+    own = _OWN_ID.fullmatch(update_id)
+    if own is not None:
+        return own["name"].encode()
     return _hashed(update_id.encode("utf-8", "surrogatepass"))
 
 
 def new_update_id() -> str:
     """An id for an update that was given none: its name, which is random, behind a mark."""
-    return _OWN + base64.urlsafe_b64encode(os.urandom(6)).decode()
+    return OWN + base64.urlsafe_b64encode(os.urandom(6)).decode()
 
 
 def _hashed(data: bytes) -> bytes:

@@ -6,9 +6,16 @@ which an eviction policy of the ``volatile-*`` kind leaves alone, hold for each 
 was to expire, by the server's clock. It is written in the step that writes the conversation. Under
 ``allkeys-*`` the index is evicted like anything else, and the answer is ``unknown``.
 
-4096 hashes keep the entries of 500,000 conversations in compact form: about 20 bytes each.
+It cannot see who deletes a conversation without it: if the server has evicted any key since it was
+started, that is told as evicted.
+
+An entry has the hash of a key, and no key. It stays for a day after its conversation has gone, and
+is then taken away by one of the writes that follow. 4096 hashes keep the entries of 500,000
+conversations in compact form: about 20 bytes each.
 """
 
+import base64
+import hashlib
 import zlib
 from dataclasses import dataclass
 from typing import Final
@@ -47,9 +54,9 @@ class Found:
 
 def entry_of(key: str) -> Entry:
     """The conversation's place in the index."""
-    identifier = key.partition(":")[2] or key
-    shard = zlib.crc32(key.encode("utf-8", "surrogatepass")) % _SHARDS
-    return Entry(f"{INDEX_PREFIX}{shard}", identifier)
+    text = key.encode("utf-8", "surrogatepass")
+    field = base64.urlsafe_b64encode(hashlib.blake2b(text, digest_size=9).digest()).decode()
+    return Entry(f"{INDEX_PREFIX}{zlib.crc32(text) % _SHARDS}", field)
 
 
 def reason(found: Found) -> Reason:

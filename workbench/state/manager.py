@@ -8,6 +8,7 @@ from redis import Redis
 from redis import asyncio as redis_asyncio
 from redis.cluster import RedisCluster
 
+from workbench.state import document as documents
 from workbench.state.atomic import AsyncRedisAtomic, RedisAtomic
 from workbench.state.attempts import (
     TTL_S,
@@ -48,6 +49,9 @@ class StateManager(View):
             SessionLostError; or, with ``reset``, begins it anew with the same channel.
         live_index: see RedisAtomic.
 
+    Attributes:
+        work: the last message that was worked on, for whoever handles what it raised.
+
     Raises:
         InvalidStateError: the key does not begin with ``channel:``.
     """
@@ -66,6 +70,7 @@ class StateManager(View):
         super().__init__(None, verify_token=verify_token)
         self._conversation = Conversation(key, on_lost)
         self.key = key
+        self.work: UnitOfWork | None = None
         self.atomic_state = AtomicStateManager(
             RedisAtomic(client, strategy=strategy, live_index=live_index), ttl=ttl_s
         )
@@ -83,10 +88,13 @@ class StateManager(View):
     @property
     def version(self) -> int:
         """How often the conversation was written since it began, as far as is known here."""
-        if not self._conversation.known:
-            self.refresh()
-        snapshot = self._conversation.snapshot
-        return snapshot.revision if snapshot else 0
+        return self._read().revision
+
+    @property
+    def in_hand(self) -> Document | None:
+        """A copy of the document that was last read or written here. Nothing is read for it."""
+        document: Document | None = documents.copied(self._conversation.last)
+        return document
 
     @property
     def validation_state(self) -> ValidationState:
@@ -146,13 +154,14 @@ class StateManager(View):
         Work on one inbound message: one read now, one write at the end of the block.
 
         Nothing is written when the block raises, when it edits nothing, or when the message was
-        applied before.
+        applied before. A conversation that is known to be lost is treated as ``on_lost`` says.
 
         Args:
             update_id: the provider's id, which is the same when the message is delivered twice.
         """
         self.refresh()
-        work = UnitOfWork(self._conversation.document, update_id, verify_token=self._verify_token)
+        work = self._conversation.work(update_id, self._verify_token)
+        self.work = work
         yield work
         states = self.atomic_state
         states.run(self._conversation.end(states.transactions, work))
@@ -162,12 +171,13 @@ class StateManager(View):
         states.run(self._conversation.edit(states.transactions, edit, operation))
 
     def _loaded(self) -> Document:
+        self._document = self._read().document
+        return super()._loaded()
+
+    def _read(self) -> Conversation:
         if not self._conversation.known:
             self.refresh()
-        if self._conversation.lost is not None:
-            raise self._conversation.lost
-        self._document = self._conversation.document
-        return super()._loaded()
+        return self._conversation.refuse_lost()
 
 
 class AsyncStateManager:
@@ -187,6 +197,7 @@ class AsyncStateManager:
         self._conversation = Conversation(key, on_lost)
         self._verify_token = verify_token
         self.key = key
+        self.work: UnitOfWork | None = None
         atomic = AsyncRedisAtomic(client, strategy=strategy, live_index=live_index)
         self.atomic_state = AsyncAtomicStateManager(atomic, ttl=ttl_s)
 
@@ -204,6 +215,12 @@ class AsyncStateManager:
     def version(self) -> Awaitable[int]:
         """See StateManager."""
         return self._version()
+
+    @property
+    def in_hand(self) -> Document | None:
+        """A copy of the document that was last read or written here. Nothing is read for it."""
+        document: Document | None = documents.copied(self._conversation.last)
+        return document
 
     @property
     def validation_state(self) -> Awaitable[ValidationState]:
@@ -280,7 +297,8 @@ class AsyncStateManager:
     async def message(self, update_id: str) -> AsyncIterator[UnitOfWork]:
         """See StateManager. The unit of work itself does no I/O: nothing in it is awaited."""
         await self.refresh()
-        work = UnitOfWork(self._conversation.document, update_id, verify_token=self._verify_token)
+        work = self._conversation.work(update_id, self._verify_token)
+        self.work = work
         yield work
         states = self.atomic_state
         await states.run(self._conversation.end(states.transactions, work))
@@ -290,13 +308,12 @@ class AsyncStateManager:
         await states.run(self._conversation.edit(states.transactions, edit, operation))
 
     async def _version(self) -> int:
-        await self._view()
-        snapshot = self._conversation.snapshot
-        return snapshot.revision if snapshot else 0
+        return (await self._read()).revision
 
     async def _view(self) -> View:
+        return View((await self._read()).document, verify_token=self._verify_token)
+
+    async def _read(self) -> Conversation:
         if not self._conversation.known:
             await self.refresh()
-        if self._conversation.lost is not None:
-            raise self._conversation.lost
-        return View(self._conversation.document, verify_token=self._verify_token)
+        return self._conversation.refuse_lost()

@@ -27,10 +27,13 @@ def from_origin(document: dict[str, Any]) -> dict[str, Any]:
     """
     tracked = document.get("_validation")
     tracked = tracked if isinstance(tracked, dict) else {}
-    metadata = document.get("_metadata")
+    metadata = _map(document.get("_metadata"))
+    messages = metadata.get("messages", [])
+    if not (isinstance(messages, list) and all(isinstance(each, str) for each in messages)):
+        metadata = {name: value for name, value in metadata.items() if name != "messages"}
     after = {
         **document,
-        "_metadata": metadata if isinstance(metadata, dict) else {},
+        "_metadata": metadata,
         "_validation": {
             **tracked,
             "in_progress": bool(tracked.get("in_progress", False)),
@@ -40,8 +43,13 @@ def from_origin(document: dict[str, Any]) -> dict[str, Any]:
     }
     flow = document.get("flow_data")
     if isinstance(flow, dict) and flow:
-        after["flow_data"] = {**flow, "validation": _flow_validation(flow.get("validation"))}
-        after["flow_data"].setdefault("data", {})
+        after["flow_data"] = {
+            **flow,
+            "context": flow["context"] if isinstance(flow.get("context"), str) else "",
+            "component": flow["component"] if isinstance(flow.get("component"), str) else "",
+            "data": _map(flow.get("data")),
+            "validation": _flow_validation(flow.get("validation")),
+        }
     elif flow is not None:
         del after["flow_data"]
     return after

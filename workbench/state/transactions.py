@@ -66,7 +66,10 @@ __all__ = [
     "resolve",
     "update",
     "why_lost",
+    "written",
 ]
+
+_TTL_MAX_S: Final = 100 * 366 * 86400
 
 Document = dict[str, Any]
 Change = Callable[[Document], Document]
@@ -178,18 +181,36 @@ class Snapshot(msgspec.Struct, frozen=True):
     Attributes:
         document: without its head.
         head: by which a writer knows whether this still is what is stored.
+        source: its text, or the text of each part, by which a write knows what is as it was; None
+            if that is not known.
     """
 
     document: Document
     head: Head
+    source: bytes | documents.Parts | None = None
 
     @property
     def revision(self) -> int:
         """How often it was written since it began; 0 if by somebody who keeps no count."""
         return self.head.revision
 
+    def __repr__(self) -> str:
+        # Without the document: a traceback or a log shows what is in hand.
+        return f"<{type(self).__name__} of revision {self.revision}>"
 
-class Updated(Snapshot, frozen=True):
+
+def written(head: Head, text: bytes) -> Snapshot:
+    """
+    What we wrote, as a snapshot for a change that is ``plain``.
+
+    It takes less work than reading does. Parts that no change of ours looks into are text in its
+    document: to be passed on or replaced, and not to be read.
+    """
+    document, parts = documents.opened(text)
+    return Snapshot(document, head, parts)
+
+
+class Updated(Snapshot, frozen=True, kw_only=True):
     """
     What a write left behind; a snapshot for the next one.
 
@@ -254,7 +275,7 @@ def update(
         writing: by which strategy, and how long.
         snapshot: what the caller has in hand. If it still stands, there is no need to read.
         plain: what the change puts in went through ``document.plain``, so that it is known to read
-            back as it is.
+            back as it is; and nothing is altered in place.
 
     Raises:
         StateMissingError: there is no such conversation; an update never creates one, so that a
@@ -269,6 +290,7 @@ def update(
             )
         return change(before)
 
+    _refuse_ttl(ttl_s)
     task = _Change(changed, update_id, plain=plain)
     return (yield from _carry_out(key, task, ttl_s=ttl_s, writing=writing, held=snapshot))
 
@@ -289,6 +311,7 @@ def replace(
 
     If ``absent``, nothing is taken to be there, and nothing is read.
     """
+    _refuse_ttl(ttl_s)
     task = _Change(change, update_id, plain=plain)
     return (
         yield from _carry_out(key, task, ttl_s=ttl_s, writing=writing, held=snapshot, absent=absent)
@@ -310,6 +333,7 @@ def create(
             raise ConflictError("the conversation exists; update it, or delete it first")
         return document
 
+    _refuse_ttl(ttl_s)
     # It is taken for absent until the server says otherwise, so there is nothing to read.
     task = _Change(created, update_id)
     return (yield from _carry_out(key, task, ttl_s=ttl_s, writing=writing, absent=True))
@@ -373,6 +397,7 @@ def adopt(key: str, *, ttl_s: float, update_id: str, writing: Writing) -> Transa
         StateMissingError: there is nothing to take over.
         InvalidStateError: what is there is no conversation; it can only be deleted.
     """
+    _refuse_ttl(ttl_s)
     task = _Adoption(update_id)
     return (yield from _carry_out(key, task, ttl_s=ttl_s, writing=writing))
 
@@ -465,16 +490,31 @@ class _Change:
         return _ABSENT if snapshot is None else _Seen(snapshot.head, text, snapshot)
 
     def proposed(self, seen: _Seen) -> _Proposal[Updated] | _Done[Updated]:
-        before = None if seen.snapshot is None else seen.snapshot.document
         if seen.head.holds(self._name):
             return self._left(seen, duplicate=True)
-        if before is not None:
-            _refuse_newer(before)
-        after = self._change(before)
-        head, text = seen.head.followed_by(documents.encode(after, exact=self._plain), self._name)
+        snapshot = seen.snapshot
+        if snapshot is None:
+            after = self._change(None)
+            parts = documents.encode_parts(after, exact=self._plain)
+        else:
+            _refuse_newer(snapshot.document)
+            after = self._change(snapshot.document)
+            parts = self._encoded(after, snapshot)
+        head, text = seen.head.followed_by(documents.joined(parts), self._name)
         return _Proposal(
-            seen.head, text, lambda attempts: Updated(after, head, len(text), attempts)
+            seen.head,
+            text,
+            lambda attempts: Updated(after, head, parts, value_bytes=len(text), attempts=attempts),
         )
+
+    def _encoded(self, after: Document, on: Snapshot) -> documents.Parts:
+        source = on.source
+        if self._plain:
+            # Its changes alter nothing in place, so that identity tells.
+            known = source if isinstance(source, dict) else {}
+            return documents.encode_parts(after, known=known, same=on.document, exact=True)
+        known = documents.split(source) if isinstance(source, bytes) else source or {}
+        return documents.encode_parts(after, known=known)
 
     def fate(self, old: Head, seen: _Seen) -> Fate:
         return fate(self._name, old, seen.head)
@@ -488,7 +528,12 @@ class _Change:
         value_bytes = len(seen.text or b"")
         return _Done(
             lambda attempts: Updated(
-                snapshot.document, snapshot.head, value_bytes, attempts, duplicate
+                snapshot.document,
+                snapshot.head,
+                snapshot.source,
+                value_bytes=value_bytes,
+                attempts=attempts,
+                duplicate=duplicate,
             )
         )
 
@@ -532,7 +577,7 @@ class _Adoption(_Change):
             return _ABSENT
         head = _head_if_whole(text)
         document = documents.decode(text, foreign=not head.text)
-        return _Seen(head, text, Snapshot(document, head))
+        return _Seen(head, text, Snapshot(document, head, text))
 
     def proposed(self, seen: _Seen) -> _Proposal[Updated] | _Done[Updated]:
         return self._left(seen, duplicate=False) if seen.head.text else super().proposed(seen)
@@ -568,6 +613,8 @@ def _carry_out(
                 state.look((yield Get(key)))
                 continue
             answer = state.answer()
+            if answer is None:
+                continue
             if isinstance(answer, _Done):
                 return answer.result(state.retries.attempts)
             if state.watching:
@@ -645,9 +692,9 @@ class _Write(Generic[R]):
         """Take note of what is there."""
         self._seen = self._task.seen(text)
 
-    def answer(self) -> _Proposal[R] | _Done[R]:
+    def answer(self) -> _Proposal[R] | _Done[R] | None:
         """
-        What is to be written, or what is answered without.
+        What is to be written, or what is answered without; None if that needs a look first.
 
         Raises:
             AmbiguousWriteError: what was sent before may stand or not, and it cannot be told.
@@ -667,6 +714,9 @@ class _Write(Generic[R]):
         if self._proposal is None:
             proposed = self._task.proposed(seen)
             if isinstance(proposed, _Done):
+                if self._guessed:
+                    self._forget()  # what was only held is no answer
+                    return None
                 return proposed
             self._proposal = proposed
         return self._proposal
@@ -726,6 +776,12 @@ class _Write(Generic[R]):
         )
 
 
+def _refuse_ttl(ttl_s: float) -> None:
+    number = isinstance(ttl_s, int | float) and not isinstance(ttl_s, bool)
+    if not number or not 0.001 <= ttl_s <= _TTL_MAX_S:  # NaN is not
+        raise InvalidStateError(f"ttl_s is {ttl_s}: give the time to live in seconds, above 0")
+
+
 def _text(key: str, retries: Retries) -> Transaction[bytes | None]:
     while True:
         try:
@@ -744,7 +800,7 @@ def _snapshot(text: bytes | None) -> Snapshot | None:
         return None
     documents.refuse_large(text)
     head = Head.of(text)
-    return Snapshot(documents.decode(text, foreign=not head.text), head)
+    return Snapshot(documents.decode(text, foreign=not head.text), head, text)
 
 
 def _head_if_whole(text: bytes) -> Head:

@@ -141,6 +141,64 @@ def test_version_counts_the_writes(driver, state_manager):
     assert (state_manager.version, driver.manager().version) == (2, 2)
 
 
+def test_what_is_read_is_a_copy(driver, state_manager):
+    """To alter it alters neither the store nor what the manager shows: only an update does."""
+    state_manager.update_state({"dashboard": {"n": 1}})
+    state_manager.update_flow_state("offer", "amount", {"a": [1]})
+
+    state_manager.get("dashboard")["n"] = float("nan")
+    state_manager.get_flow_data()["a"].append(2)
+    state_manager.get_flow_state()["data"]["a"].append(2)
+    state_manager.in_hand["dashboard"]["n"] = 2
+    state_manager.update_state({"action": {}})
+
+    for manager in (state_manager, driver.manager()):
+        assert (manager.get("dashboard"), manager.get_flow_data()) == ({"n": 1}, {"a": [1]})
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda manager: manager.update_state(None),
+        lambda manager: manager.update_state(["dashboard"]),
+        lambda manager: manager.update_flow_data("amount"),
+        lambda manager: manager.update_flow_state("offer", "amount", [1]),
+        lambda manager: manager.atomic_state.atomic_set(KEY, "x"),
+        lambda manager: manager.atomic_state.atomic_update(KEY, None),
+        lambda manager: manager.message(None).__enter__(),
+    ],
+)
+def test_what_is_no_dict_is_refused_with_the_documented_error(state_manager, client, write):
+    """Nothing but a StateError leaves the managers, and nothing is written."""
+    before = client.get(KEY)
+
+    with pytest.raises(InvalidStateError):
+        write(state_manager)
+
+    assert client.get(KEY) == before
+
+
+def test_member_of_another_shape_has_no_id(driver):
+    """The dashboard is the API's: whatever it holds, asking for the member is safe."""
+    manager = driver.begun(verify_token=lambda token: True)
+
+    for member in (["x"], "x", None, {}, {"memberID": 5}):
+        manager.update_state({"auth": {"token": "t"}, "dashboard": {"member": member}})
+        assert manager.get_member_id() is None
+
+
+@pytest.mark.parametrize("ttl_s", [0, -1, float("nan"), float("inf"), 1e12, "300", None, True])
+def test_time_to_live_that_is_none_is_refused(driver, state_manager, client, ttl_s):
+    """Before anything is sent, and with its name."""
+    with pytest.raises(InvalidStateError, match="ttl_s"):
+        driver.atomic().update(KEY, lambda old: old, ttl_s=ttl_s)
+    with pytest.raises(InvalidStateError, match="ttl_s"):
+        driver.begun(key="channel:other", ttl_s=ttl_s)
+
+    assert state_manager.version == 1
+    assert not client.exists("channel:other")
+
+
 def test_clear_all_state_keeps_the_channel(driver):
     """Flow, member and token are forgotten; who is talking is not."""
     state_manager = driver.begun(verify_token=bool)

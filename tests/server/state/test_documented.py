@@ -96,3 +96,21 @@ def test_error_of_the_application_is_noted_in_the_conversation(driver, state_man
 
     assert noted == "bad amount from [redacted]"
     assert state_manager.validation_state.error is None
+
+
+def test_value_of_the_message_that_failed_is_not_told(driver, state_manager, caplog):
+    """It was never stored, since its block raised; and it may be a word that errors are told in."""
+
+    def fail():
+        with state_manager.message("wamid.1") as work:
+            work.update_flow_state("onboard", "LastName", {"lastname": "Muchadura Page"})
+            raise ValueError("Muchadura is no page")
+
+    with pytest.raises(ValueError) as raised:
+        fail()
+    context = ErrorContext("flow", str(raised.value), {"code": "INVALID_NAME"})
+    response = driver.handle_error(raised.value, state_manager, context)
+
+    assert (response.code, response.message) == ("INVALID_NAME", "[redacted] is no [redacted]")
+    assert state_manager.validation_state.error == response.message
+    assert caplog.messages[-1].endswith(response.message)

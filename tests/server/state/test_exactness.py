@@ -109,6 +109,28 @@ def test_document_that_the_origin_wrote_again_is_adopted_again(state_manager, dr
     assert client.get(KEY).count("_h") == 1
 
 
+@pytest.mark.parametrize(
+    "flow",
+    [
+        {"data": None},
+        {"context": "offer", "data": []},
+        {"context": 1, "component": None},
+        {"context": "offer", "component": "amount", "validation": 1},
+    ],
+)
+@pytest.mark.parametrize("metadata", [{}, None, {"messages": None}, {"messages": [1]}])
+def test_document_that_lacks_parts_of_ours_is_adopted(driver, client, flow, metadata):
+    """A flow of another form, and messages that are none, do not make it unreadable."""
+    channel = {"type": "whatsapp", "identifier": "263770000000"}
+    client.set(KEY, json.dumps({"channel": channel, "flow_data": flow, "_metadata": metadata}))
+    manager = driver.manager()
+
+    with manager.message("m-1") as work:
+        work.update_flow_state("offer", "amount", {"amount": "10"})
+
+    assert driver.manager().get_flow_data() == {"amount": "10"}
+
+
 def test_attempts_that_the_origin_wrote_over_ours_are_read(state_manager, driver, client):
     """It puts a number where we keep a map, and leaves our version in the document."""
     document = json.loads(client.get(KEY))

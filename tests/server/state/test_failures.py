@@ -1,27 +1,43 @@
 """The store fails: each way, and what is said of the write."""
 
+import asyncio
+import os
 import signal
+import socket
+import threading
+import traceback
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from os import kill
 
 import pytest
 
 from tests.server.proxy import LossyProxy
-from tests.server.state.conftest import KEY
+from tests.server.state.conftest import KEY, AsyncDriver
 from tests.waiting import wait_until
 from workbench.state import (
     AmbiguousWriteError,
+    AsyncRedisAtomic,
+    AsyncStateManager,
     ConflictError,
+    ErrorContext,
     InvalidStateError,
+    RedisAtomic,
     RetryPolicy,
+    SessionLostError,
+    StateError,
+    StateManager,
+    StateMissingError,
     StoreBlockedError,
     StoreFullError,
     StoreReadOnlyError,
     StoreRefusedError,
     StoreUnavailableError,
     connect,
+    connect_async,
     health,
 )
+from workbench.state import document as documents
 from workbench.state.functions import NAME
 
 IMPATIENT = RetryPolicy(transport_deadline_s=0.05)
@@ -148,6 +164,30 @@ def test_ambiguous_end_can_be_resolved_when_the_store_is_back(start_server, driv
     assert driver.atomic(hasty).read(KEY).document["dashboard"] == {"n": 2}
 
 
+def test_write_that_asyncio_may_still_send_after_the_timeout_is_in_doubt(start_server):
+    """Its transport has taken the whole command, though the server has not taken half of it."""
+    server = start_server()
+    driver = AsyncDriver(server.url, "function")
+    driver.begun()
+    held = driver.atomic().update(KEY, incremented, ttl_s=300)
+    hasty = driver.connect(server.url, timeout_s=0.2)
+    driver.atomic(hasty).read(KEY)
+    for connection in hasty.connection_pool._available_connections:
+        own = connection._writer.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+
+    def large(document):
+        return {**incremented(document), "action": {"text": "x" * 1_000_000}}
+
+    try:
+        with frozen(server), pytest.raises(AmbiguousWriteError) as caught:
+            driver.atomic(hasty, retry=IMPATIENT).update(KEY, large, ttl_s=300, snapshot=held)
+    finally:
+        driver.close()
+
+    assert caught.value.applied is None
+
+
 @pytest.mark.parametrize("since", ["", "x", "-1:AAAAAAAA", "1:short", "1:AAAAAAAA:"])
 def test_resolving_by_what_no_error_gave_is_refused(driver, since):
     """It would be answered, and wrongly."""
@@ -232,6 +272,16 @@ def test_update_of_an_id_that_was_applied_is_not_applied_again(state_manager, dr
 
 
 # The server freezes, is full, read-only, down, or lacks the function.
+
+
+def test_id_that_was_applied_to_what_is_gone_is_no_duplicate(state_manager, driver, client):
+    """What is in hand says that it was applied; the store, that there is nothing any more."""
+    atomic = driver.atomic()
+    once = atomic.update(KEY, incremented, ttl_s=300, update_id="m-1")
+    client.delete(KEY)
+
+    with pytest.raises(StateMissingError):
+        atomic.update(KEY, incremented, ttl_s=300, update_id="m-1", snapshot=once)
 
 
 def test_error_of_a_change_is_not_hidden_by_a_server_that_freezes(start_server, driver):
@@ -322,10 +372,15 @@ def test_replica_is_read_only(start_server, driver):
 
 def test_cluster_without_its_slots_is_unavailable(cluster_node, driver):
     """A cluster that is down may come back, so it is tried again, and named."""
-    atomic = driver.atomic(driver.connect(cluster_node.url), retry=IMPATIENT)
+    unbroken = driver.connect(cluster_node.url, breaker=None)  # or it may answer for the cluster
+    atomic = driver.atomic(unbroken, retry=IMPATIENT)
 
     with pytest.raises(StoreUnavailableError, match="cluster is down"):
         atomic.read(KEY)
+    with pytest.raises(StoreUnavailableError, match="cluster is down") as caught:
+        atomic.create(KEY, documents.new_document("whatsapp", "1", datetime.now(UTC)), ttl_s=300)
+
+    assert caught.value.applied is False
 
 
 def test_server_that_is_gone_is_unavailable_and_comes_back(start_server, driver):
@@ -346,6 +401,120 @@ def test_server_that_is_gone_is_unavailable_and_comes_back(start_server, driver)
     server.start()
     again = driver.connect(server.url)
     assert driver.manager(client=again).get_channel_id() == "263770000000"
+
+
+# The store is begun anew.
+
+
+def test_restart_with_an_aof_loses_nothing(start_server, driver):
+    """Conversation and function are there again; what was held before still stands."""
+    server = start_server()
+    first = driver.connect(server.url)
+    driver.begun(first)
+    held = driver.atomic(first).update(KEY, incremented, ttl_s=300)
+    server.stop()
+    server.start()
+
+    with connect(server.url) as raw:
+        again = driver.connect(server.url)
+        updated = driver.atomic(again).update(KEY, incremented, ttl_s=300, snapshot=held)
+
+        assert updated.document["dashboard"] == {"n": 2}
+        assert updated.revision == held.revision + 1
+        assert "cmdstat_function|load" not in raw.info("commandstats")
+
+
+def test_restart_without_persistence_is_told_and_begun_anew(start_server, driver):
+    """What was held is not written into the void; the function is loaded again."""
+    server = start_server(appendonly=False)
+    first = driver.connect(server.url)
+    driver.begun(first)
+    held = driver.atomic(first).update(KEY, incremented, ttl_s=300)
+    server.stop()
+    server.start()
+    again = driver.connect(server.url)
+
+    with pytest.raises(StateMissingError) as caught:
+        driver.atomic(again).update(KEY, incremented, ttl_s=300, snapshot=held)
+
+    assert caught.value.applied is False
+    assert driver.atomic(again).read(KEY) is None
+    assert driver.begun(again).version == 1
+
+
+@pytest.fixture
+def loading(start_server):
+    """A server that takes a second to load what it has, and says so meanwhile."""
+    server = start_server(
+        appendonly=False,
+        directives={"key-load-delay": "20000", "loading-process-events-interval-bytes": "1024"},
+    )
+    with connect(server.url) as raw:
+        StateManager(KEY, raw).initialize_channel("whatsapp", "263770000000")
+        for number in range(50):
+            raw.set(f"filler:{number}", os.urandom(1024).hex())
+        raw.save()
+    server.stop()
+    before, ended = server.url, threading.Event()
+
+    def start_and_stay():  # a server of ours ends with the thread that started it
+        server.start()  # waits until all is loaded
+        ended.wait()
+
+    thread = threading.Thread(target=start_and_stay)
+    thread.start()
+    try:
+        wait_until(lambda: server.url != before and says_loading(server.url), why="it to load")
+        yield server
+    finally:
+        ended.set()
+        thread.join()
+
+
+def says_loading(url):
+    """What it answers to a client that does not wait."""
+    host, _, port = url.removeprefix("redis://").partition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(8) == b"-LOADING"
+    except OSError:
+        return False
+
+
+def test_store_that_loads_is_waited_for(loading, driver):
+    """It will be there soon: the time for lost connections covers it."""
+    connected = driver.connect(loading.url)
+
+    updated = driver.atomic(connected, retry=PATIENT).update(KEY, incremented, ttl_s=300)
+
+    assert updated.document["dashboard"] == {"n": 1}
+    assert health(connected).retries > 0
+
+
+def test_store_that_loads_for_too_long_is_unavailable(loading, driver):
+    """Nothing was written, and it is worth another try."""
+    unbroken = driver.connect(loading.url, breaker=None)  # or it may answer for the server
+    atomic = driver.atomic(unbroken, retry=IMPATIENT)
+
+    with pytest.raises(StoreUnavailableError, match="loading") as caught:
+        atomic.update(KEY, incremented, ttl_s=300)
+
+    assert (caught.value.applied, caught.value.retryable) == (False, True)
+
+
+def test_flushall_is_not_undone_by_what_somebody_held(state_manager, client, driver):
+    """Neither a held snapshot nor a manager brings the conversation back."""
+    held = driver.atomic().read(KEY)
+    client.flushall()
+
+    with pytest.raises(StateMissingError):
+        driver.atomic().update(KEY, incremented, ttl_s=300, snapshot=held)
+    with pytest.raises(SessionLostError) as caught:
+        state_manager.update_state({"dashboard": {}})
+
+    assert caught.value.reason == "unknown"
+    assert client.dbsize() == 0
 
 
 def test_function_is_loaded_where_it_is_missing(state_manager, client, driver):
@@ -396,6 +565,77 @@ def test_server_without_functions_is_written_by_watch(driver, without_functions)
     assert driver.strategy == "watch" or health(own).functions is False
 
 
+def test_user_who_may_not_run_what_the_function_does_writes_by_watch(driver, redis_server, client):
+    """Refused within the function, before it wrote anything."""
+    client.acl_setuser(
+        "narrow", enabled=True, passwords=["+narrow"], keys=["*"],
+        categories=["+@all"], commands=["-getrange"],
+    )  # fmt: skip
+    try:
+        own = driver.connect(redis_server.url.replace("redis://", "redis://narrow:narrow@"))
+        driver.strategy = "auto"
+        manager = driver.begun(own)
+        manager.update_state({"dashboard": {}})
+        again = driver.atomic(own).update(KEY, incremented, ttl_s=300)
+    finally:
+        client.acl_deluser("narrow")
+
+    assert again.revision == 3
+
+
+def test_key_that_is_refused_leaves_the_function_in_use(redis_server, client):
+    """A user who may not touch one key still writes the others in one round trip."""
+    client.acl_setuser(
+        "narrow", enabled=True, passwords=["+narrow"], keys=["channel:*"], categories=["+@all"]
+    )
+    calls = []
+    try:
+        url = redis_server.url.replace("redis://", "redis://narrow:narrow@")
+        with connect(url) as own:
+            atomic = RedisAtomic(own, hooks=[calls.append])
+            StateManager(KEY, own).initialize_channel("whatsapp", "1")
+            held = atomic.read(KEY)
+            with pytest.raises(StoreRefusedError):
+                atomic.create("session:1", held.document, ttl_s=300)
+            calls.clear()
+            atomic.update(KEY, incremented, ttl_s=300, snapshot=held)
+            functions = health(own).functions
+    finally:
+        client.acl_deluser("narrow")
+
+    assert functions is True
+    assert calls[0].round_trips == 1
+
+
+def test_what_is_in_hand_does_not_show_itself(state_manager, driver, client):
+    """A snapshot in a log or a traceback shows neither the token nor whose it is."""
+    state_manager.update_state({"auth": {"token": "a-token"}})
+    snapshot = driver.atomic().read(KEY)
+    updated = driver.atomic().update(KEY, incremented, ttl_s=300)
+    context = ErrorContext("flow", "of 263770000000", {"token": "a-token"})
+
+    shown = f"{snapshot!r} {updated!r} {context!r} {vars(driver.manager())!r}"
+
+    assert "a-token" not in shown
+    assert "263770000000" not in shown.replace(KEY, "")
+
+
+def test_no_error_shows_what_was_sent(start_server, driver):
+    """Not even its causes, which a log writes out."""
+    server = start_server(maxmemory_policy="noeviction")
+    manager = driver.begun(driver.connect(server.url))
+    secret = "-".join(["hunter"] * 2)  # so that no line of this file has it
+    with connect(server.url) as raw:
+        raw.config_set("maxmemory", 1)
+        with pytest.raises(StoreFullError) as caught:
+            manager.update_state({"dashboard": {"secret": secret}})
+
+    text = "".join(traceback.format_exception(caught.value))
+    assert "StoreFullError" in text
+    assert "263770000000" not in text
+    assert secret not in text
+
+
 def test_no_connection_is_left_watching(state_manager, client, driver):
     """A transaction that fails gives its connection back clean."""
 
@@ -438,6 +678,62 @@ def test_breaker_spares_a_store_that_is_down_and_finds_it_again(start_server, dr
 
     wait_until(answered, timeout_s=10, why="the breaker to let a call through")
     assert health(connected).breaker == "closed"
+
+
+def test_pool_that_is_too_small_is_waited_for_and_does_not_open_the_breaker(redis_server, client):
+    """The store is well; it is our own connections that are all in use."""
+    StateManager(KEY, client).initialize_channel("whatsapp", "1")
+    found, failed = [], []
+    with connect(redis_server.url, max_connections=2) as own:
+        atomic = RedisAtomic(own, retry=PATIENT)
+
+        def read():
+            for _ in range(20):
+                try:
+                    found.append(atomic.read(KEY))
+                except StateError as error:
+                    failed.append(str(error))
+
+        threads = [threading.Thread(target=read) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        breaker = health(own)
+
+    assert failed == []
+    assert len(found) == 16 * 20
+    assert breaker.retries > 0, "the pool was never too small, so this proves nothing"
+    assert (breaker.breaker, breaker.failures) == ("closed", 0)
+
+
+@pytest.mark.parametrize("strategy", ["function", "watch"])
+def test_cancelled_tasks_leave_no_connection_behind(redis_server, client, strategy):
+    """Wherever in an update asyncio stops it: connections come back, watching nothing."""
+
+    async def cancelled():
+        own = connect_async(redis_server.url, max_connections=2)
+        atomic = AsyncRedisAtomic(own, strategy=strategy)
+        await AsyncStateManager(KEY, own).initialize_channel("whatsapp", "1")
+        stopped = 0
+        for number in range(60):
+            task = asyncio.create_task(atomic.update(KEY, incremented, ttl_s=300))
+            for _ in range(1 + number % 15):  # turns of the loop, the first of which starts it
+                await asyncio.sleep(0)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                stopped += 1
+        last = await atomic.update(KEY, incremented, ttl_s=300)
+        in_use = len(own.connection_pool._in_use_connections)
+        await own.aclose()
+        return stopped, last.attempts, in_use
+
+    stopped, attempts, in_use = asyncio.run(cancelled())
+
+    assert stopped > 0
+    assert (attempts, in_use) == (1, 0)
 
 
 def test_refusals_of_a_healthy_store_do_not_open_the_breaker(driver, client):

@@ -4,7 +4,7 @@ import pytest
 
 from tests.server.state.conftest import KEY
 from tests.waiting import wait_until
-from workbench.state import StateMissingError
+from workbench.state import SessionLostError, StateMissingError
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,18 @@ def test_conversation_that_does_not_exist_says_how_to_begin_it(driver, client):
     """Reading what is not there names the way in."""
     with pytest.raises(StateMissingError, match="initialize_channel"):
         driver.manager().get_context()
+
+
+def test_conversation_that_was_lost_says_so_whatever_is_asked(driver, state_manager, client):
+    """Of what never was, on the other hand, the version is 0."""
+    client.delete(KEY)
+    state_manager.refresh()
+
+    for ask in (lambda: state_manager.version, state_manager.get_context):
+        with pytest.raises(SessionLostError):
+            ask()
+
+    assert driver.manager("channel:never").version == 0
 
 
 def test_delete_says_whether_there_was_something(state_manager, client):

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.server.state.conftest import KEY
+from workbench.state import InvalidStateError
 
 WRITE = {
     "function": {"fcall": 1, "getrange": 1, "set": 1},
@@ -82,6 +83,27 @@ def test_message_delivered_twice_at_once_is_applied_once(driver, state_manager, 
     state_manager.refresh()
     assert (early.duplicate, late.duplicate, late.written) == (False, True, None)
     assert state_manager.get("dashboard") == {"n": 1}
+
+
+def test_replacing_the_document_forgets_no_message(driver, state_manager):
+    """Also by a document that was read before the message."""
+    states = driver.states()
+    early = states.atomic_get(KEY)
+    with state_manager.message("m-1") as work:
+        work.update_state({"dashboard": {}})
+
+    states.atomic_set(KEY, early)
+    with driver.manager().message("m-1") as again:
+        pass
+
+    assert again.duplicate
+
+
+@pytest.mark.parametrize("message_id", ["", None, 7])
+def test_message_without_an_id_is_refused(state_manager, message_id):
+    """Two of them would be taken for one."""
+    with pytest.raises(InvalidStateError, match="id"), state_manager.message(message_id):
+        pass
 
 
 def test_last_sixteen_messages_are_known(state_manager):

@@ -83,20 +83,6 @@ def test_races_without_end_exhaust_the_retries(driver, other, state_manager):
     assert "action" not in driver.atomic().read(KEY).document
 
 
-@pytest.mark.parametrize("value", [b"{", b"\xff\xfe\x00", b"[]", b'{"foreign": 1}'])
-def test_foreign_value_is_invalid_and_is_not_overwritten(driver, client, value):
-    """What another program left under the key is neither understood nor touched."""
-    client.set(KEY, value)
-    atomic = driver.states()
-
-    with pytest.raises(InvalidStateError):
-        atomic.atomic_get(KEY)
-    with pytest.raises(InvalidStateError):
-        atomic.atomic_update(KEY, {"dashboard": {}})
-
-    assert client.execute_command("GET", KEY, NEVER_DECODE=True) == value
-
-
 @pytest.mark.parametrize("part", ["_metadata", "channel", "flow_data"])
 def test_replacement_with_a_wrong_part_is_invalid(driver, client, part):
     """A whole document is checked like any other, whichever part of it is wrong."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 from redis import Redis
@@ -34,8 +35,8 @@ def port_of(server):
     return int(server.url.rpartition(":")[2])
 
 
-@pytest.fixture
-def nodes(start_server):
+@contextmanager
+def cluster_of(start_server):
     """Three primaries that share the slots."""
     started = [
         start_server(
@@ -70,10 +71,47 @@ def nodes(start_server):
         client.close()
 
 
+@pytest.fixture(scope="module")
+def cluster(start_servers):
+    """One for most tests."""
+    with cluster_of(start_servers) as started:
+        yield started
+
+
+@pytest.fixture
+def nodes(cluster):
+    """A cluster without conversations and functions."""
+    for server in cluster:
+        with connect(server.url) as client:
+            client.flushall()
+            client.function_flush()
+    return cluster
+
+
+@pytest.fixture
+def own_nodes(start_server):
+    """A cluster to do harm to."""
+    with cluster_of(start_server) as started:
+        yield started
+
+
 @pytest.fixture(params=KINDS)
 def clustered(request, nodes):
     """A driver whose client is the cluster's."""
-    kind, strategy = request.param
+    with driver_of(request.param, nodes) as made:
+        yield made
+
+
+@pytest.fixture(params=KINDS)
+def clustered_alone(request, own_nodes):
+    """A driver whose client is that of the cluster to do harm to."""
+    with driver_of(request.param, own_nodes) as made:
+        yield made
+
+
+@contextmanager
+def driver_of(param, nodes):
+    kind, strategy = param
     made = kind(nodes[0].url.replace("redis://", "redis+cluster://"), strategy)
     yield made
     made.close()
@@ -115,11 +153,11 @@ def test_function_is_given_to_a_primary_that_lacks_it(clustered, nodes):
     assert connect(nodes[1].url).function_list()[0][1] == NAME
 
 
-def test_slot_that_nobody_serves_is_unavailable_and_nothing_is_written(clustered, nodes):
+def test_slot_that_nobody_serves_is_unavailable_and_nothing_is_written(clustered_alone, own_nodes):
     """By the name of the error, whichever the client raised."""
-    key = "channel:1"
+    clustered, key = clustered_alone, "channel:1"
     clustered.begun(key=key)
-    for server in nodes:
+    for server in own_nodes:
         client = connect(server.url)
         client.config_set("cluster-require-full-coverage", "no")
         slot = client.cluster("keyslot", key)

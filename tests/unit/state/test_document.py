@@ -2,7 +2,9 @@
 
 import json
 import math
+import sys
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from workbench.state import InvalidStateError
 from workbench.state import document as documents
+from workbench.state.head import ABSENT, HEAD_BYTES
 
 NOW = datetime(2025, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=9)
@@ -23,6 +26,9 @@ json_values = st.recursive(
     | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
+)
+DOCUMENTS = st.dictionaries(st.sampled_from(["x-a", "x-b", "x-c"]), json_values).map(
+    lambda parts: {**documents.new_document("whatsapp", "1", NOW), **parts}
 )
 
 
@@ -64,6 +70,27 @@ def test_times_are_utc_with_a_z():
     assert documents.timestamp(datetime(2025, 1, 2, 3, 4, 5)) == "2025-01-02T03:04:05.000Z"
 
 
+@given(st.datetimes(timezones=st.none() | st.timezones()))
+def test_times_are_cut_to_the_millisecond(moment):
+    """As isoformat writes them, which takes five times as long."""
+    there = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    try:
+        text = there.astimezone(UTC).isoformat(timespec="milliseconds")
+    except OverflowError:  # before the year 1 or after 9999
+        return
+
+    assert documents.timestamp(moment) == text.replace("+00:00", "Z")
+
+
+@given(json_values)
+def test_plain_value_is_copied_as_it_is(value):
+    """What is of JSON's own types keeps them, and shares no list and no dict with the original."""
+    copied = documents.plain(value)
+
+    assert repr(copied) == repr(value)
+    assert not isinstance(value, dict | list) or copied is not value
+
+
 def test_plain_makes_datetimes_text_and_tuples_lists():
     """The forms that JSON does not have become those it has, at any depth."""
     assert documents.plain({"a": [(NOW, 1)]}) == {"a": [["2025-01-02T03:04:05.678Z", 1]]}
@@ -103,7 +130,7 @@ def test_document_over_the_limit_is_neither_written_nor_read(begun):
     with pytest.raises(InvalidStateError, match="more than 1048576"):
         documents.encode(large)
     with pytest.raises(InvalidStateError, match="more than 1048576"):
-        documents.decode(json.dumps(large))
+        documents.decode(json.dumps(large).encode())
 
 
 @pytest.mark.parametrize(
@@ -118,7 +145,7 @@ def test_document_over_the_limit_is_neither_written_nor_read(begun):
         b'{"a":"\xff"}',
         b"{}",
         b'{"channel":' * 90_000,
-        '{"channel": 1}',
+        b'{"channel": 1}',
     ],
 )
 def test_foreign_text_is_invalid_and_nothing_else(text):
@@ -152,6 +179,146 @@ def test_wrong_type_is_refused_at_its_path(begun, part, value, path):
 
     assert caught.value.path.startswith(path)
     assert "$" not in str(caught.value)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "value", [NAN, (1,), {1: 2}, b"1", Decimal("0.5"), LATER, [NAN], {"a": ()}]
+)
+def test_new_value_that_reads_back_as_another_is_refused(begun, value):
+    """Also where the rest of the document is known to be as it was."""
+    before = {**begun, "dashboard": {"a": None}}
+    known = documents.split(documents.encode(before))
+
+    with pytest.raises(InvalidStateError):
+        documents.encode_parts({**before, "dashboard": value}, known=known)
+    with pytest.raises(InvalidStateError):
+        documents.encode_parts({**before, "new": value}, known=known)
+
+
+@pytest.mark.parametrize("source", ["text", "parts"])
+def test_part_that_was_altered_in_place_is_written_anew(begun, source):
+    """Its object is the same, its text is not."""
+    before = {**begun, "dashboard": {"list": [1, {"a": 1}]}, "action": {}}
+    parts = documents.encode_parts(before)
+    known = parts if source == "parts" else documents.split(documents.joined(parts))
+
+    before["dashboard"]["list"][1]["a"] = 2
+
+    assert json.loads(documents.joined(documents.encode_parts(before, known=known))) == before
+
+
+@pytest.mark.parametrize("schema", [-1, 0, 99])
+def test_only_the_present_schema_is_written(begun, schema):
+    """Another would be read back as another document, or not at all."""
+    with pytest.raises(InvalidStateError) as caught:
+        documents.encode({**begun, "schema": schema})
+
+    assert caught.value.path == "schema"
+
+
+def test_largest_document_that_is_written_can_be_read(begun):
+    """With its head, which is no part of the document."""
+    room = documents.DOCUMENT_BYTES_MAX - HEAD_BYTES
+    fixed = len(documents.encode({**begun, "x": ""}))
+    largest = documents.encode({**begun, "x": "a" * (room - fixed)})
+
+    _, text = ABSENT.followed_by(largest, b"12345678")
+
+    assert len(text) == documents.DOCUMENT_BYTES_MAX
+    assert documents.decode(text)
+    with pytest.raises(InvalidStateError):
+        documents.encode({**begun, "x": "a" * (room - fixed + 1)})
+
+
+def test_nesting_is_bounded_before_anything_is_parsed(begun):
+    """So deep a parser would recurse until the process is gone, if it may; brackets in texts and
+    documents that are only wide do no harm."""
+    deep = b'{"a":' * 5000 + b"1" + b"}" * 5000
+    wide = {**begun, "dashboard": {"rows": [{"n": [1]}] * 500, "text": '[{"\\' * 500}}
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)
+    try:
+        with pytest.raises(InvalidStateError, match="deeper than 128"):
+            documents.decode(deep)
+    finally:
+        sys.setrecursionlimit(limit)
+
+    assert documents.decode(documents.encode(wide)) == wide
+
+
+def test_document_is_not_written_deeper_than_it_is_read(begun):
+    """What goes in comes out again."""
+    part: dict = {}
+    for _ in range(200):
+        part = {"a": part}
+
+    with pytest.raises(InvalidStateError, match="deeper than 128"):
+        documents.encode({**begun, "dashboard": part})
+
+
+@pytest.mark.parametrize("odd", [math.nan, -math.nan, math.inf, -math.inf])
+def test_number_that_json_writes_as_null_does_not_pass_for_none(begun, odd):
+    """Its text is that of the part before, to the letter; and it would read back as None."""
+    before = {**begun, "dashboard": {"big": 2**70, "list": [1.5, None]}}
+    known = documents.encode_parts(before)
+    after = {**before, "dashboard": {"big": 2**70, "list": [1.5, odd]}}
+
+    with pytest.raises(InvalidStateError, match="JSON has no"):
+        documents.encode_parts(after, known=known)
+
+    assert documents.encode_parts(before, known=known) == known
+
+
+@pytest.mark.parametrize("parts", [None, [1], "x", 5, [("a", 1)]])
+def test_parts_are_given_by_name(parts):
+    """Anything else is refused with the one documented error."""
+    with pytest.raises(InvalidStateError, match="as a dict"):
+        documents.plain_parts(parts)
+
+
+def test_part_without_validation_is_not_named_if_it_may_be_a_persons_number(begun):
+    """Neither in the text nor in the path."""
+    with pytest.raises(InvalidStateError) as caught:
+        documents.merged(begun, {"263771234567": {"x": 1}}, now=datetime.now(UTC))
+
+    assert "263771234567" not in str(caught.value) + caught.value.path
+
+
+def test_error_names_no_part_that_may_be_a_persons_number():
+    """People use numbers for names."""
+    with pytest.raises(InvalidStateError) as caught:
+        documents.plain({"dashboard": {"contacts": {"263779999999": {1, 2}}}})
+
+    assert caught.value.path == "dashboard.contacts.[...]"
+    assert "263779999999" not in str(caught.value)
+
+
+def test_part_that_is_passed_on_is_not_written_anew(begun):
+    """Where identity counts, altering in place does not: the text is the one from before."""
+    before = {**begun, "dashboard": {"a": 1}, "action": {"a": 1}}
+    known = documents.encode_parts(before)
+    before["dashboard"]["a"] = 2  # which nobody should do
+    after = {**before, "action": {"a": 2}}
+
+    parts = documents.encode_parts(after, known=known, same=before, exact=True)
+
+    assert parts["dashboard"] is known["dashboard"]
+    assert bytes(parts["action"]) == b'{"a":2}'
+
+
+@given(before=DOCUMENTS, after=DOCUMENTS)
+def test_text_is_the_same_whatever_is_known(before, after):
+    """What is known of the document before saves work and changes nothing."""
+    text = documents.encode(after)
+    known = documents.encode_parts(before)
+
+    for each in (known, documents.split(documents.encode(before))):
+        assert documents.joined(documents.encode_parts(after, known=each)) == text
+    assert documents.joined(documents.encode_parts(after, known=known, same=before)) == text
 
 
 def test_data_is_merged_one_level_deep(in_flow):
@@ -229,3 +396,30 @@ def test_unknown_part_with_validation_is_taken(begun):
     after = documents.merged(begun, {"survey": {"q": 1, "validation": VALIDATION}}, now=LATER)
 
     assert after["survey"]["q"] == 1
+
+
+def test_opened_text_is_passed_on_without_its_parts_being_read(in_flow):
+    """What no change looks into stays text, and is written again as it was; so is the rest."""
+    text = documents.encode({**in_flow, "dashboard": {"n": [1, 2.5]}, "x-new": None})
+    document, parts = documents.opened(text)
+    after = {**document, "flow_data": {**document["flow_data"], "component": "handle"}}
+
+    written = documents.joined(documents.encode_parts(after, known=parts, same=document))
+
+    assert document["flow_data"] == in_flow["flow_data"]
+    assert not isinstance(document["dashboard"], dict)
+    assert documents.decode(written) == {
+        **documents.decode(text),
+        "flow_data": {**in_flow["flow_data"], "component": "handle"},
+    }
+
+
+def test_text_of_a_part_that_is_not_the_one_it_had_is_refused(in_flow):
+    """Only what was written before is known to be of its shape."""
+    document, parts = documents.opened(documents.encode({**in_flow, "dashboard": {}}))
+    other, _ = documents.opened(documents.encode({**in_flow, "dashboard": {"n": 1}}))
+
+    with pytest.raises(InvalidStateError):
+        documents.encode_parts(
+            {**document, "dashboard": other["dashboard"]}, known=parts, same=document
+        )

@@ -27,6 +27,7 @@ def in_transaction(reply):
         ("READONLY You can't write against a read only replica.", errors.StoreReadOnlyError),
         ("LOADING Redis is loading the dataset in memory", errors.StoreUnavailableError),
         ("CLUSTERDOWN Hash slot not served", errors.StoreUnavailableError),
+        ("MASTERDOWN Link with MASTER is down", errors.StoreUnavailableError),
         ("WRONGTYPE Operation against a key", errors.StoreRefusedError),
         ("NOPERM this user has no permissions", errors.StoreRefusedError),
         ("ERR unknown command", errors.StoreRefusedError),
@@ -138,3 +139,10 @@ def test_only_what_a_repetition_can_help_is_retryable():
         "StoreReadOnlyError",
         "StoreUnavailableError",
     }
+
+
+def test_replica_without_its_primary_is_not_called_a_cluster():
+    """redis-py's class for it is a kind of the one for clusters."""
+    error = errors.store_error(rx.MasterDownError("Link with MASTER is down"))
+
+    assert "lost its primary" in str(error)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.state import IntegrityError
-from workbench.state.head import ABSENT, HEAD_BYTES, Head, fate, name_of, new_update_id
+from workbench.state import IntegrityError, functions
+from workbench.state.head import ABSENT, HEAD_BYTES, Head, fate, name_of, names_in, new_update_id
 
 BODY = b'{"channel":{"type":"whatsapp","identifier":"7"},"amount":12}'
 bodies = st.dictionaries(
@@ -16,11 +16,35 @@ bodies = st.dictionaries(
 ).map(lambda document: json.dumps(document, separators=(",", ":")).encode())
 
 
+@pytest.mark.parametrize("tail", ['aaaaaaa"', "€€€€€€€€", "a\\aaaaaa", "a aaaaaa", "aaaaaaa\n"])
+def test_id_of_our_form_that_no_head_can_hold_is_hashed_like_any_other(tail):
+    """It would end the head's text, or damage it."""
+    _, text = ABSENT.followed_by(BODY, name_of(f"workbench:own:{tail}"))
+
+    assert json.loads(text)["amount"] == 12
+    assert Head.of(text).names[0] == name_of(f"workbench:own:{tail}")
+
+
+def test_function_compares_the_whole_head():
+    """The server's program has the head's width in it, as text, so as not to compute it."""
+    assert f"call('GETRANGE', key, '0', '{HEAD_BYTES - 1}') ~= head" in functions.SOURCE
+
+
 def written(*update_ids, body=BODY, on=ABSENT):
     """The head after these updates, one after another."""
     for update_id in update_ids:
         on = Head.of(on.followed_by(body, name_of(update_id))[1])
     return on
+
+
+def test_names_are_read_of_a_head_without_its_document():
+    """That is all of a document that has to travel to know whether an update is in it."""
+    _, text = written("a", "b").followed_by(BODY, name_of("c"))
+
+    names = names_in(text[:HEAD_BYTES])
+
+    assert list(names[:3]) == [name_of("c"), name_of("b"), name_of("a")]
+    assert names_in(text[: HEAD_BYTES - 1]) == names_in(b"") == names_in(b"x" * 200) == ()
 
 
 @given(body=bodies, update_ids=st.lists(st.text(), min_size=1, max_size=20))

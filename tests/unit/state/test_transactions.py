@@ -59,7 +59,8 @@ def text(n, *writers, on=ABSENT):
 
 
 def snapshot(n, *writers):
-    return tx.Snapshot(stored(dashboard={"n": n}), Head.of(text(n, *writers)))
+    source = text(n, *writers)
+    return tx.Snapshot(stored(dashboard={"n": n}), Head.of(source), source=source)
 
 
 def updating(writing=BY_FUNCTION, change=counted, **more):
@@ -110,7 +111,8 @@ def test_update_by_function_reads_and_swaps():
     head = Head.of(swap.text)
     assert swap == tx.Swap(KEY, Head.of(text(1)).text, swap.text, 300)
     assert (head.revision, head.names[0]) == (2, name_of(ID))
-    assert updated == tx.Updated(stored(dashboard={"n": 2}), head, len(swap.text), attempts=1)
+    assert (updated.document, updated.head) == (stored(dashboard={"n": 2}), head)
+    assert (updated.value_bytes, updated.attempts) == (len(swap.text), 1)
 
 
 def test_update_of_a_snapshot_in_hand_is_one_step():
