@@ -1,5 +1,6 @@
 """``workbench state``: look at conversations, in a Redis and in a code base."""
 
+import errno
 import json
 import time
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from workbench.inspection.stored import Stored
+    from workbench.state.head import Head
 
 __all__ = ["state"]
 
@@ -28,8 +30,19 @@ state = typer.Typer(
 )
 app.add_typer(state, name="state")
 
+_LISTED_MAX = 20
+_NOT_MIGRATED = {
+    "without a time to live": "have no time to live: give --ttl-s",
+    "written meanwhile": "were given a head by another writer meanwhile",
+    "gone": "were gone meanwhile",
+    "refused": "could not be migrated",
+}
+_TITLES = {"value_bytes": "bytes", "ttl_s": "lives for", "updates": "last updates"}
+
 Url = Annotated[str, typer.Argument(help="redis://, rediss://, redis+sentinel://…")]
-Key = Annotated[str, typer.Argument(help="channel:<identifier>; or the identifier alone.")]
+Key = Annotated[
+    str, typer.Argument(help="channel:<identifier>; the identifier alone; or #mark, as shown.")
+]
 ShowValues = Annotated[
     bool, typer.Option("--show-values", help="Show what people wrote; secrets stay hidden.")
 ]
@@ -38,24 +51,31 @@ ShowValues = Annotated[
 @state.command()
 def show(url: Url, key: Key, show_values: ShowValues = False, as_json: AsJson = False) -> None:
     """
-    One conversation: what it is, until when it lives, and its document.
+    One conversation: what it is and says.
+
+    Also until when it lives, and which updates wrote it last. Exits 1 if it is damaged, or none.
 
     \b
     Examples:
       workbench state show redis://localhost:6379 channel:263770000000
+      workbench state show redis://localhost:6379 '#3f9a51c2'
     """
     with _client(url) as client:
-        stored = _stored(client, _key(key))
+        stored = _stored(client, key)
     told = _told(stored, show_values=show_values)
     if as_json:
         tell(told)
-        return
-    document = told.pop("document")
-    for name, value in told.items():
-        if value not in (None, ""):
-            typer.echo(f"{name.replace('_', ' '):12}  {value}")
-    if document is not None:
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        document = told.pop("document")
+        told["ttl_s"] = "none" if stored.ttl_s is None else f"{stored.ttl_s:.0f} s"
+        told["updates"] = " ".join(told["updates"] or [])
+        for name, value in told.items():
+            if value not in (None, ""):
+                typer.echo(f"{_TITLES.get(name, name):12}  {value}")
+        if document is not None:
+            typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    if stored.kind in ("damaged", "no conversation", "too large"):
+        raise typer.Exit(1)
 
 
 @state.command()
@@ -67,7 +87,9 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """
-    What differs between a conversation and another one, or a file. Exits 1 if anything does.
+    What differs between two conversations.
+
+    Or between one and a file. Exits 1 if anything does.
 
     \b
     Examples:
@@ -75,20 +97,17 @@ def diff(
       workbench state diff redis://localhost:6379 channel:1 kept.json
     """
     from workbench.inspection.masked import differences
-    from workbench.inspection.stored import made_out
 
     with _client(url) as client:
-        first = _readable(_stored(client, _key(key)), key)
-        path = Path(other)
-        if path.is_file():
-            second = _readable(made_out(path.read_bytes().strip(), -1), other)
-        else:
-            second = _readable(_stored(client, _key(other)), other)
+        first = _readable(_stored(client, key), "the first")
+        kept = _kept(other)
+        second = _readable(kept or _stored(client, other), "the file" if kept else "the second")
     found = differences(first, second, show_values=show_values)
     if as_json:
         tell([{"path": place, "before": a, "after": b} for place, a, b in found])
     for place, before, after in [] if as_json else found:
-        typer.echo(f"{place}: {_line(before)} -> {_line(after)}")
+        same = before == after  # as far as it is shown
+        typer.echo(f"{place}: {_line(before)} -> {'another of that' if same else _line(after)}")
     if found:
         raise typer.Exit(1)
     if not as_json:
@@ -98,7 +117,9 @@ def diff(
 @state.command()
 def verify(url: Url, as_json: AsJson = False) -> None:
     """
-    Every conversation: how many are sound, and which are not. Exits 1 if any is damaged.
+    How many conversations are sound.
+
+    And which are not, by a mark that `show` takes. Exits 1 if any is damaged.
 
     \b
     Examples:
@@ -107,29 +128,29 @@ def verify(url: Url, as_json: AsJson = False) -> None:
     from workbench.inspection.masked import masked_key
     from workbench.inspection.stored import KINDS, looked_at, scan
 
-    keys: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    without_ttl: list[str] = []
+    without_ttl = "without a time to live"
+    means = {str(kind): says for kind, says in KINDS.items()} | {without_ttl: ""}
+    counts = dict.fromkeys(means, 0)
+    keys: dict[str, list[str]] = {name: [] for name in counts}  # the first of each
     with _client(url) as client:
         for batch in scan(client):
-            for key, stored in looked_at(client, batch).items():
-                keys[stored.kind].append(masked_key(key))
-                if stored.ttl_s is None:
-                    without_ttl.append(masked_key(key))
-            progress(f"{sum(map(len, keys.values())):,} looked at")
+            for key, stored in looked_at(client, batch):
+                for name in (stored.kind, *([without_ttl] if stored.ttl_s is None else [])):
+                    counts[name] += 1
+                    if name != "sound" and len(keys[name]) < _LISTED_MAX:
+                        keys[name].append(masked_key(key))
+            progress(f"{sum(counts[kind] for kind in KINDS):,} looked at")
     if as_json:
-        found = {**keys, "without a time to live": without_ttl}
-        tell(
-            {k: {"count": len(v), "keys": [] if k == "sound" else v[:20]} for k, v in found.items()}
-        )
+        tell({name: {"count": counts[name], "keys": keys[name]} for name in counts})
     else:
-        for kind, means in KINDS.items():
-            if keys[kind] or kind == "sound":
-                typer.echo(f"{len(keys[kind]):>9,}  {kind}: {means}")
-            if kind != "sound":
-                _list(keys[kind])
-        typer.echo(f"{len(without_ttl):>9,}  without a time to live")
-        _list(without_ttl)
-    if keys["damaged"]:
+        for name, count in counts.items():
+            if count or name in ("sound", without_ttl):
+                typer.echo(f"{count:>9,}  {name}{': ' if means[name] else ''}{means[name]}")
+            for each in keys[name]:
+                typer.echo(f"           {each}")
+            if 0 < len(keys[name]) < count:
+                typer.echo(f"           and {count - len(keys[name]):,} more")
+    if counts["damaged"]:
         raise typer.Exit(1)
 
 
@@ -138,15 +159,17 @@ def tail(
     url: Url,
     pattern: Annotated[str, typer.Argument(help="Keys to watch.")] = "channel:*",
     duration: Annotated[
-        float | None, typer.Option(help="Stop after so many seconds; default: until Ctrl-C.")
+        float | None,
+        typer.Option(min=0.1, help="Stop after so many seconds; default: until Ctrl-C."),
     ] = None,
     interval_s: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
     keys_max: Annotated[int, typer.Option(min=1, help="Conversations watched at most.")] = 1000,
 ) -> None:
     """
-    Conversations as they change: a line for each new revision, with the parts that changed.
+    Conversations as they change.
 
-    It looks once an interval, so of several revisions in between it tells the last.
+    A line for each new revision, with the parts that changed. It looks once an interval, so of
+    several revisions in between it tells the last.
 
     \b
     Examples:
@@ -158,12 +181,13 @@ def tail(
     from workbench.inspection.stored import looked_at, scan
 
     ends_s = None if duration is None else time.monotonic() + duration
-    before: dict[str, Stored] = {}
+    before: dict[bytes, Stored] = {}
     first = True
     with _client(url) as client:
         while ends_s is None or time.monotonic() < ends_s:
-            watched = list(islice(chain.from_iterable(scan(client, pattern)), keys_max))
-            now = looked_at(client, watched) if watched else {}
+            watched = list(islice(chain.from_iterable(scan(client, _bytes(pattern))), keys_max + 1))
+            more, watched = len(watched) > keys_max, watched[:keys_max]
+            now = dict(looked_at(client, watched))
             if not first:
                 for key, stored in now.items():
                     if changed := _changed(before.get(key), stored):
@@ -171,7 +195,8 @@ def tail(
                 for key in before.keys() - now.keys():
                     typer.echo(f"{time.strftime('%H:%M:%S')}  {masked_key(key)}  is gone")
             else:
-                progress(f"watching {len(now):,} conversations")
+                which = f"{len(now):,} conversations{', and more there are' if more else ''}"
+                typer.echo(f"watching {which if now else f'{pattern}: no key yet'}", err=True)
             before, first = now, False
             time.sleep(interval_s)
 
@@ -182,9 +207,11 @@ def lint(
     as_json: AsJson = False,
 ) -> None:
     """
-    Point at raw access to conversations in a code base. Exits 1 if there is any.
+    Point at raw access in a code base.
 
-    A line that ends in "# workbench: raw" is left alone.
+    That is, to conversations past the state manager. Exits 1 if there is any. A call that has
+    "# workbench: raw" on one of its lines is left alone. Whether a key that is an argument is a
+    conversation's cannot be known: it is pointed at where a client of Redis is given it.
 
     \b
     Examples:
@@ -194,8 +221,8 @@ def lint(
 
     try:
         remarks = linting.lint(path)
-    except FileNotFoundError:
-        raise UsageError(f"there is no {path}") from None
+    except FileNotFoundError as error:
+        raise UsageError(str(error)) from None
     if as_json:
         tell([{**asdict(each), "path": str(each.path)} for each in remarks])
     for each in [] if as_json else remarks:
@@ -213,15 +240,16 @@ def migrate(
     url: Url,
     write: Annotated[bool, typer.Option("--write", help="Do it; else it is only told.")] = False,
     ttl_s: Annotated[
-        float | None, typer.Option(help="For conversations that have no time to live, s.")
+        float | None, typer.Option(min=1, help="For conversations that have no time to live, s.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """
-    Give conversations without a head one, and the present schema; each in one atomic step.
+    Give conversations a head and the schema.
 
-    Without --write nothing is changed. Each keeps the time to live that it has left. Damaged ones,
-    those of a newer schema and what is no conversation are left alone. It can be run again.
+    Those that another service wrote, and those of an older schema, each in one atomic step. Without
+    --write nothing is changed. The time to live goes on as it was. Damaged ones, those of a newer
+    schema and what is no conversation are left alone. It can be run again.
 
     \b
     Examples:
@@ -229,86 +257,135 @@ def migrate(
       workbench state migrate redis://localhost:6379 --write
     """
     from workbench.inspection.masked import masked_key
+    from workbench.inspection.migration import MIGRATED
+    from workbench.inspection.migration import migrate as migrated
     from workbench.inspection.stored import looked_at, scan
-    from workbench.state import RedisAtomic, StateError
+    from workbench.state import ConflictError, InvalidStateError
 
-    counts = dict.fromkeys(("migrated", "left alone", "without a time to live", "gone"), 0)
+    counts = dict.fromkeys(("migrated", "sound", *_NOT_MIGRATED), 0)
+    left: dict[str, int] = {}
     with _client(url) as client:
-        atomic = RedisAtomic(client)
         for batch in scan(client):
-            for key, stored in looked_at(client, batch).items():
-                lives_s = stored.ttl_s if stored.ttl_s is not None else ttl_s
-                if stored.kind != "headless":
-                    counts["left alone"] += stored.kind != "sound"
-                elif lives_s is None:
-                    counts["without a time to live"] += 1
-                elif not write:
-                    counts["migrated"] += 1
-                else:
+            for key, stored in looked_at(client, batch):
+                outcome: str = stored.kind
+                if stored.kind in MIGRATED and stored.ttl_s is None and ttl_s is None:
+                    outcome = "without a time to live"
+                elif stored.kind in MIGRATED and not write:
+                    outcome = "migrated"
+                elif stored.kind in MIGRATED:
                     try:
-                        atomic.update(key, dict, ttl_s=max(0.001, lives_s))
-                    except StateError as error:
-                        counts["gone"] += 1
+                        outcome = migrated(client, key, ttl_s=ttl_s)
+                    except (ConflictError, InvalidStateError) as error:
+                        outcome = "refused"
                         typer.echo(f"{masked_key(key)}: {error}", err=True)
-                    else:
-                        counts["migrated"] += 1
+                into = counts if outcome in counts else left
+                into[outcome] = into.get(outcome, 0) + 1
     if as_json:
-        tell({"written": write, **counts})
+        tell({"written": write, **counts, "left alone": left})
         return
     typer.echo(f"{counts['migrated']:,} {'migrated' if write else 'would be migrated: --write'}")
-    typer.echo(f"{counts['left alone']:,} left alone: see workbench state verify")
-    if counts["without a time to live"]:
-        typer.echo(f"{counts['without a time to live']:,} have no time to live: give --ttl-s")
-    if counts["gone"]:
-        typer.echo(f"{counts['gone']:,} were gone or refused meanwhile")
+    typer.echo(f"{counts['sound']:,} need nothing")
+    for outcome, says in _NOT_MIGRATED.items():
+        if counts[outcome]:
+            typer.echo(f"{counts[outcome]:,} {says}")
+    for kind, number in left.items():
+        typer.echo(f"{number:,} left alone, {kind}: see workbench state verify")
 
 
 @contextmanager
 def _client(url: str) -> "Iterator[Redis]":
-    from redis.exceptions import RedisError
+    from redis.exceptions import RedisError, ResponseError
 
     from workbench.state import StateError, connect, redact
 
     try:
         client = connect(url, timeout_s=5)
     except ValueError as error:
-        raise UsageError(f"{redact(url)}: {error}") from None
+        raise UsageError(f"{redact(url) or 'no URL'}: {error}") from None
     except StateError as error:
         raise ServerNotReadyError(f"{redact(url)}: {error}") from None
     try:
         with client:
             client.ping()
             yield client
+    except StateError as error:
+        raise ServerNotReadyError(f"{redact(url)}: {error}") from None
     except RedisError as error:
         said = redact(str(error))
         if "NOAUTH" in said or "WRONGPASS" in said or "uthentication" in said:
             raise TargetRefusedError(f"{redact(url)} refuses the login: {said}") from None
+        if isinstance(error, ResponseError):
+            raise ServerNotReadyError(f"{redact(url)} refuses: {said}") from None
         raise ServerNotReadyError(f"{redact(url)} does not answer: {said}") from None
 
 
-def _key(text: str) -> str:
-    from workbench.inspection.stored import PREFIX
+def _key(client: "Redis", text: str) -> bytes:
+    """The key that was meant: whole, by its identifier alone, or by the mark of a masked one."""
+    from itertools import chain
 
-    return text if text.startswith(PREFIX) else PREFIX + text
+    from workbench.inspection.masked import has_mark
+    from workbench.inspection.stored import scan
+    from workbench.state import redact
+    from workbench.state.conversation import CHANNEL_PREFIX
+
+    rest, _, mark = text.rpartition("#")
+    if rest in ("", f"{CHANNEL_PREFIX}[redacted]", "[redacted]") and mark and text != mark:
+        found = {key for key in chain.from_iterable(scan(client)) if has_mark(key, mark)}
+        if len(found) != 1:
+            raise UsageError(f"{len(found) or 'no'} conversations have the mark #{mark}")
+        return found.pop()
+    if text.startswith(CHANNEL_PREFIX) and text != CHANNEL_PREFIX:
+        return _bytes(text)
+    if "://" in text:
+        raise UsageError("the URL comes first, and then the key")
+    if not text or ":" in text:
+        raise UsageError(
+            f"{redact(text) or 'nothing'} is no key of a conversation: it begins with "
+            f"{CHANNEL_PREFIX}"
+        )
+    return _bytes(CHANNEL_PREFIX + text)
 
 
-def _stored(client: "Redis", key: str) -> "Stored":
+def _bytes(word: str) -> bytes:
+    """As it was typed, text or not."""
+    return word.encode("utf-8", "surrogateescape")
+
+
+def _stored(client: "Redis", name: str) -> "Stored":
     from workbench.inspection.masked import masked_key
     from workbench.inspection.stored import looked_at
 
-    found = looked_at(client, [key])
-    if key not in found:
-        raise UsageError(
-            f"there is no conversation {masked_key(key)}: it has ended, or its key is another"
-        )
-    return found[key]
+    key = _key(client, name)
+    for _, found in looked_at(client, [key]):
+        return found
+    raise UsageError(
+        f"there is no conversation {masked_key(key)}: it has ended, or its key is another"
+    )
 
 
-def _readable(stored: "Stored", name: str) -> dict[str, Any]:
-    from workbench.state import redact
+def _kept(name: str) -> "Stored | None":
+    """What the file of that name holds; None if the name is rather that of a key."""
+    from workbench.inspection.stored import made_out
+    from workbench.state.document import DOCUMENT_BYTES_MAX
 
+    path = Path(name)
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                return made_out(file.read(DOCUMENT_BYTES_MAX + 2).strip(), -1)
+        is_path = path.is_dir() or path.suffix != "" or "/" in name
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise UsageError(f"the file {name} cannot be read: {error.strerror}") from None
+        is_path = False
+    if is_path:
+        raise UsageError(f"there is no file {name}")
+    return None
+
+
+def _readable(stored: "Stored", which: str) -> dict[str, Any]:
     if stored.document is None:
-        raise UsageError(f"{redact(name)} cannot be compared: {stored.why}")
+        raise UsageError(f"{which} cannot be compared: {stored.why}")
     return stored.document
 
 
@@ -321,22 +398,30 @@ def _told(stored: "Stored", *, show_values: bool) -> dict[str, Any]:
         "kind": stored.kind,
         "why": stored.why,
         "revision": None if head is None else head.revision,
-        "updates": None if head is None else [name.decode() for name in head.names],
+        "updates": None if head is None else _updates(head),
         "value_bytes": stored.value_bytes,
         "ttl_s": stored.ttl_s,
         "document": None if document is None else masked(document, show_values=show_values),
     }
 
 
+def _updates(head: "Head") -> list[str]:
+    """The names of the last ones, newest first, as many as there were."""
+    return [name.decode() for name in head.names[: head.revision]]
+
+
 def _changed(before: "Stored | None", now: "Stored") -> str:
+    from workbench.inspection.masked import masked_name
+
     if before is None:
         return f"is new, {now.kind}"
     if now.document is None or before.document is None:
-        return "" if now == before else f"is {now.kind}"
+        unchanged = (before.kind, before.value_bytes) == (now.kind, now.value_bytes)
+        return "" if unchanged else f"is {now.kind}"
     if now.head == before.head and now.document == before.document:
         return ""
     parts = [
-        name
+        masked_name(name)
         for name in {**before.document, **now.document}
         if before.document.get(name) != now.document.get(name) and not name.startswith("_")
     ]
@@ -345,11 +430,6 @@ def _changed(before: "Stored | None", now: "Stored") -> str:
 
 
 def _line(value: Any) -> str:
-    return "(nothing)" if value is None else json.dumps(value, ensure_ascii=False)
+    from workbench.inspection.masked import NOTHING
 
-
-def _list(keys: list[str]) -> None:
-    for key in keys[:20]:
-        typer.echo(f"           {key}")
-    if len(keys) > 20:
-        typer.echo(f"           and {len(keys) - 20:,} more")
+    return value if value == NOTHING else json.dumps(value, ensure_ascii=False)
