@@ -1,9 +1,4 @@
-"""
-Many processes, one conversation: what is kept, and what it costs.
-
-``python -m workbench.benches.contention URL KEY PATTERN SECONDS`` is one writer: it says that it is
-ready, waits for the start, updates until its time is over, and prints what it did as JSON.
-"""
+"""Many processes, one conversation: what is kept, and what it costs."""
 
 import json
 import subprocess
@@ -14,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
-from redis import Redis
 
-from workbench.benches.patterns import PATTERNS, TTL_S, identifier
+from workbench.benches.patterns import TTL_S, identifier
+from workbench.benches.writer import READY, START
 from workbench.diagnostics.finding import Finding, Findings, Verdict
 from workbench.server.process import PrivateServer
 from workbench.server.profiles import profile
@@ -27,10 +22,6 @@ from workbench.state import RedisAtomic, StateManager, connect
 from workbench.units import format_share
 
 __all__ = ["Contention", "compare", "contend", "contention_table", "document_of", "judge"]
-
-_READY: Final = "contention:ready"
-_START: Final = "contention:start"
-_UPDATES_KEPT: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +66,8 @@ def document_of(size_bytes: int) -> dict[str, Any]:
     each = len(json.dumps(account, separators=(",", ":")))
     accounts = [account] * max(1, round((size_bytes - 520) / each))
     return {
-        "dashboard": {"n": 0, "member": {"memberID": "0" * 36}, "accounts": accounts},
-        "action": {"id": "0" * 36, "type": "CREDEX_CREATED"},
+        "dashboard": {"member": {"memberID": "0" * 36}, "accounts": accounts},
+        "action": {"n": 0, "id": "0" * 36, "type": "CREDEX_CREATED"},
     }
 
 
@@ -104,18 +95,18 @@ def contend(
             document = RedisAtomic(client).read(key)
             assert document is not None
             client.set(key, json.dumps(document.document), ex=TTL_S)  # workbench: raw
-        command = [sys.executable, "-m", "workbench.benches.contention"]
+        command = [sys.executable, "-m", "workbench.benches.writer"]
         arguments = [url, key, pattern, str(seconds)]
         with _processes([*command, *arguments], writers) as started:
-            while int(client.get(_READY) or 0) < writers:
+            while int(client.get(READY) or 0) < writers:
                 if any(each.poll() for each in started):
                     raise RuntimeError("a writer ended before it began")
                 time.sleep(0.005)
-            client.rpush(_START, *range(writers))
+            client.rpush(START, *range(writers))
             done = [json.loads(each.communicate(timeout=seconds + 120)[0]) for each in started]
-        client.delete(_READY, _START)
+        client.delete(READY, START)
         text: Any = client.get(key)  # workbench: raw
-        kept = json.loads(text)["dashboard"]["n"]
+        kept = json.loads(text)["action"]["n"]
         client.delete(key)  # workbench: raw
     acknowledged = sum(each["acknowledged"] for each in done)
     return Contention(
@@ -222,32 +213,3 @@ def _processes(command: list[str], number: int) -> Iterator[list[subprocess.Pope
         for each in started:
             each.kill()
             each.wait()
-
-
-def _write(client: Redis, key: str, pattern: str, seconds: float) -> dict[str, Any]:
-    update = PATTERNS[pattern](client, key)
-    client.incr(_READY)
-    client.blpop([_START], timeout=60)
-    begun_s = time.monotonic()
-    acknowledged = failed = attempts = 0
-    update_us: list[float] = []
-    while (at_s := time.monotonic()) < begun_s + seconds:
-        tries = update()
-        if len(update_us) < _UPDATES_KEPT:
-            update_us.append(1e6 * (time.monotonic() - at_s))
-        attempts += tries or 3
-        acknowledged += bool(tries)
-        failed += not tries
-    return {
-        "acknowledged": acknowledged,
-        "failed": failed,
-        "attempts": attempts,
-        "elapsed_s": time.monotonic() - begun_s,
-        "update_us": update_us,
-    }
-
-
-if __name__ == "__main__":
-    url, key, pattern, seconds = sys.argv[1:]
-    with connect(url, timeout_s=70) as connected:
-        print(json.dumps(_write(connected, key, pattern, float(seconds))))  # noqa: T201

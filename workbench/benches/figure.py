@@ -1,13 +1,29 @@
-"""A figure of a bench: its value, how sure it is, and what it was to be."""
+"""Bench, and its figures: a value, how sure it is, and what it was to be."""
 
+import math
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-__all__ = ["Figure", "Report", "count", "measured", "percentile", "ratio"]
+from workbench.registry import Registry
+
+if TYPE_CHECKING:
+    from workbench.server.process import PrivateServer
+
+__all__ = [
+    "BENCHES",
+    "Bench",
+    "Figure",
+    "Report",
+    "count",
+    "not_measured",
+    "of_rounds",
+    "ratio",
+    "ratio_of_rounds",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +34,7 @@ class Figure:
     Attributes:
         id: for programs.
         title: for people.
-        value: in ``unit``.
+        value: in ``unit``; None if it could not be measured, and ``why`` says why.
         low, high: between which nine of ten rounds lie; None of what is counted.
         must, goal: as in ``<=1.35``; None if it is only reported.
         holds: whether ``must`` is met; None if it cannot be told, and ``why`` says why.
@@ -27,7 +43,7 @@ class Figure:
 
     id: str
     title: str
-    value: float
+    value: float | None
     unit: str
     n: int
     low: float | None = None
@@ -75,10 +91,31 @@ class Report:
         return any(figure.holds is False for figure in self.figures)
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest rank."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+class Measure(Protocol):
+    """What measures, on a private server that is empty."""
+
+    def __call__(
+        self, server: "PrivateServer", *, quick: bool, say: Callable[[str], None] = ...
+    ) -> Report:
+        """Quickly with fewer rounds; ``say`` is told what is measured next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """
+    One bench.
+
+    Attributes:
+        measure: it.
+        takes: how long, if not quick: ``about ten minutes``.
+    """
+
+    measure: Measure
+    takes: str
+
+
+BENCHES: "Final[Registry[Bench]]" = Registry("bench", "workbench.benches")
+"""Every bench by name."""
 
 
 def ratio(
@@ -102,8 +139,20 @@ def ratio(
         goal: likewise.
     """
     ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(of, to, strict=True)]
-    low, high = percentile(ratios, 0.05), percentile(ratios, 0.95)
-    value = statistics.median(ratios)
+    return ratio_of_rounds(figure_id, title, ratios, n=sum(map(len, of)), must=must, goal=goal)
+
+
+def ratio_of_rounds(
+    figure_id: str,
+    title: str,
+    ratios: Sequence[float],
+    *,
+    n: int | None = None,
+    must: str | None = None,
+    goal: str | None = None,
+) -> Figure:
+    """The median of what each round gave; ``must`` holds if it does for nine of ten rounds."""
+    low, high = _percentile(ratios, 0.05), _percentile(ratios, 0.95)
     holds: bool | None = None
     why = ""
     if must is not None:
@@ -111,34 +160,29 @@ def ratio(
         holds = within[0] if within[0] == within[1] else None
         why = "" if holds is not None else "nine of ten rounds lie on both sides of it"
     return Figure(
-        figure_id, title, value, "ratio", sum(map(len, of)), low, high, must, goal, holds, why
-    )
-
-
-def measured(
-    figure_id: str,
-    title: str,
-    values: Sequence[float],
-    unit: str,
-    *,
-    must: str | None = None,
-    goal: str | None = None,
-) -> Figure:
-    """The median of what was measured in rounds."""
-    value = statistics.median(values)
-    holds = None if must is None else _meets(value, must)
-    return Figure(
         figure_id,
         title,
-        value,
-        unit,
-        len(values),
-        percentile(values, 0.05),
-        percentile(values, 0.95),
+        statistics.median(ratios),
+        "ratio",
+        len(ratios) if n is None else n,
+        low,
+        high,
         must,
         goal,
         holds,
+        why,
     )
+
+
+def of_rounds(figure_id: str, title: str, values: Sequence[float], *, unit: str) -> Figure:
+    """The median of what each round gave, which has no bound."""
+    low, high = _percentile(values, 0.05), _percentile(values, 0.95)
+    return Figure(figure_id, title, statistics.median(values), unit, len(values), low, high)
+
+
+def not_measured(figure_id: str, title: str, why: str, unit: str) -> Figure:
+    """What could not be measured here."""
+    return Figure(figure_id, title, None, unit, 0, why=why)
 
 
 def count(
@@ -162,3 +206,9 @@ def _meets(value: float, bound: str) -> bool:
     if bound.startswith(">="):
         return value >= float(bound[2:])
     return value == float(bound)
+
+
+def _percentile(values: Sequence[float], share: float) -> float:
+    """The nearest rank."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -7,24 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.cli.app import AsJson, app, progress, tell
-from workbench.errors import UsageError
 
 if TYPE_CHECKING:
     from workbench.benches.figure import Figure, Report
 
 __all__ = ["bench"]
 
-_BENCHES = ("state",)
-
 
 @app.command("bench")
 def bench(
-    name: Annotated[str, typer.Argument(help="Which bench: state.")] = "state",
+    name: Annotated[str, typer.Argument(help="Which bench: load, state.")] = "state",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds, same figures.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """
-    Measure on a private server, as ratios to the bare command, interleaved in one run.
+    Measure on a private server what our own parts cost, as ratios, interleaved in one run.
 
     Exits 1 if a figure that must hold does not.
 
@@ -32,17 +29,17 @@ def bench(
     Examples:
       workbench bench state --quick
       workbench bench state --json
+      workbench bench load
     """
-    if name not in _BENCHES:
-        raise UsageError(f"there is no bench {name!r}; there is: {', '.join(_BENCHES)}")
-    from workbench.benches import state
+    from workbench.benches.figure import BENCHES
     from workbench.server.process import PrivateServer
     from workbench.server.profiles import profile
 
+    chosen = BENCHES[name]
     with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
-        progress("measuring on a private server" + ("" if quick else "; about ten minutes"))
+        progress("measuring on a private server" + ("" if quick else f"; {chosen.takes}"))
         with PrivateServer(profile("demo"), Path(folder)) as server:
-            report = state.measure(server, quick=quick)
+            report = chosen.measure(server, quick=quick, say=progress)
     if as_json:
         tell(report.as_dict())
     else:
@@ -53,12 +50,22 @@ def bench(
 
 def _print(report: "Report") -> None:
     typer.echo(f"{report.server}{', on a noisy machine' if report.noisy else ''}")
-    width = max(len(figure.title) for figure in report.figures)
     for figure in report.figures:
-        typer.echo(f"{figure.title:{width}}  {_value(figure):>24}  {_verdict(figure)}".rstrip())
+        typer.echo(f"{_value(figure):>24}  {figure.title}")
+        if figure.must is not None:
+            typer.echo(f"{'':24}  {_verdict(figure)}")
+    must = [figure for figure in report.figures if figure.must is not None]
+    for holds, means in ((False, "do NOT hold"), (None, "cannot be told")):
+        which = [figure.id for figure in must if figure.holds is holds]
+        if which:
+            typer.echo(f"{len(which)} of {len(must)} {means}: {', '.join(which)}")
+    if all(figure.holds for figure in must):
+        typer.echo(f"all {len(must)} that must hold do")
 
 
 def _value(figure: "Figure") -> str:
+    if figure.value is None:
+        return f"not measured: {figure.why}"
     unit = "" if figure.unit in ("ratio", "count", "share") else f" {figure.unit}"
     value = f"{figure.value:,.0f}" if figure.unit == "count" else f"{figure.value:.3g}"
     spread = "" if figure.low is None else f" ({figure.low:.3g} to {figure.high:.3g})"
@@ -66,8 +73,6 @@ def _value(figure: "Figure") -> str:
 
 
 def _verdict(figure: "Figure") -> str:
-    if figure.must is None:
-        return f"n={figure.n:,}"
-    said = {True: "holds", False: "does NOT hold", None: f"cannot be told: {figure.why}"}
+    said = {True: "holds", False: "does NOT hold", None: "cannot be told"}
     goal = f", goal {figure.goal}" if figure.goal else ""
-    return f"must be {figure.must}{goal}: {said[figure.holds]}; n={figure.n:,}"
+    return f"must be {figure.must}{goal}: {said[figure.holds]}"
