@@ -4,15 +4,18 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from random import Random
 from typing import Any, Final
 
 from workbench.registry import Registry
 
-__all__ = ["FLOWS", "IDENTIFIER_PREFIX", "Caller", "Edit", "Flow", "Step", "flow"]
+__all__ = ["FLOWS", "IDENTIFIER_PREFIX", "Caller", "Edit", "Flow", "Habits", "Step", "flow"]
 
 FLOWS: "Registry[Flow]" = Registry("flow", "workbench.flows")
 """Every flow by name."""
+
+_INVALID_MAX: Final = 3
 
 IDENTIFIER_PREFIX: Final = "wb-"
 """How every caller's identifier begins, so that the load's keys can be told from anybody's."""
@@ -45,10 +48,15 @@ class Step:
     Args:
         name: as it appears in tables: ``amount``.
         edit: from the caller to the change; called once a message.
+        asked: context and component that wait for this message, where the person may type what is
+            not accepted there; then the conversation stays there. None where nothing can be wrong.
+        pages: how often in a row it comes at most, as the pages of a list do.
     """
 
     name: str
     edit: "Callable[[Caller], Edit]"
+    asked: tuple[str, str] | None = None
+    pages: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,32 @@ class Flow:
 
     name: str
     steps: tuple[Step, ...]
+
+    def script(self, random: Random, habits: "Habits") -> tuple[Step, ...]:
+        """The messages of one conversation: the steps, and what people do besides."""
+        messages: list[Step] = []
+        for step in self.steps:
+            if step.asked is not None:
+                wrong = _streak(random, habits.invalid_share, _INVALID_MAX)
+                messages += [_invalid(step)] * wrong
+            messages += [step] * (1 + _streak(random, habits.next_page_share, step.pages - 1))
+        return tuple(messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """
+    What people do besides the straight way; shares are of 1.
+
+    Args:
+        invalid_share: of answers to an input step that are not accepted, three at most.
+        next_page_share: of pages of a list after which the next one is asked for.
+        away_share: of conversations in which one pause is longer than the state lives.
+    """
+
+    invalid_share: float = 0.0
+    next_page_share: float = 0.0
+    away_share: float = 0.0
 
 
 def flow(name: str, *steps: Step) -> Flow:
@@ -95,6 +129,11 @@ class Caller:
         accounts = self._random.choices((1, 2), weights=(2, 8))[0]
         self.account_ids = [self.fresh_id() for _ in range(accounts)]
 
+    def hold(self, accounts: int) -> None:
+        """Have so many accounts, if there are fewer."""
+        while len(self.account_ids) < accounts:
+            self.account_ids.append(self.fresh_id())
+
     def incoming(self, text: str) -> dict[str, Any]:
         """The message as the provider delivers it."""
         return {
@@ -111,8 +150,15 @@ class Caller:
         body = _base64({"memberID": self.member_id, "exp": 1767225600, "iat": 1767139200})
         return f"{head}.{body}.{self._letters(43)}"
 
-    def dashboard(self) -> dict[str, Any]:
-        """The member and the accounts, as the API returns them after a login."""
+    def dashboard(self, *, pending_in: int = 0, pending_out: int = 0) -> dict[str, Any]:
+        """
+        The member and the accounts, as the API returns them after a login.
+
+        Args:
+            pending_in: offers that wait for this person, over all accounts.
+            pending_out: offers of this person that wait for others, likewise.
+        """
+        count = len(self.account_ids)
         first, last = self.name
         return {
             "member": {
@@ -124,7 +170,14 @@ class Caller:
                 "defaultDenom": "USD",
                 "remainingAvailableUSD": self._amount(),
             },
-            "accounts": [self._account(index) for index in range(len(self.account_ids))],
+            "accounts": [
+                {
+                    **self._account(index),
+                    "pendingInData": [self.offer() for _ in range(index, pending_in, count)],
+                    "pendingOutData": [self.offer() for _ in range(index, pending_out, count)],
+                }
+                for index in range(count)
+            ],
         }
 
     def action(self, kind: str, **details: Any) -> dict[str, Any]:
@@ -136,6 +189,35 @@ class Caller:
             "actor": self.identifier,
             "details": {"message": kind.replace("_", " ").lower(), **details},
         }
+
+    def offer(self) -> dict[str, Any]:
+        """An offer that waits: 183 bytes in the chat service."""
+        return {
+            "credexID": self.fresh_id(),
+            "formattedInitialAmount": f"{self._amount():.2f} USD",
+            "counterpartyAccountName": f"{self.other_name()} Account",
+            "secured": True,
+            "dueDate": "2026-02-01T00:00",
+        }
+
+    def ledger_row(self) -> dict[str, Any]:
+        """A row of the account's history: 205 bytes in the chat service."""
+        return {
+            "credexID": self.fresh_id(),
+            "timestamp": "2026-01-01T00:00:00.000Z",
+            "type": self._random.choice(("PAYMENT", "RECEIPT")),
+            "formattedAmount": f"{self._amount():.2f} USD",
+            "counterpartyAccountName": f"{self.other_name()} Account",
+            "runningBalance": f"{self._amount():.2f}",
+        }
+
+    def count(self, low: int, high: int) -> int:
+        """A number of things, each as likely as the others."""
+        return self._random.randint(low, high)
+
+    def other_name(self) -> str:
+        """First and last name of somebody else."""
+        return f"{self._random.choice(_FIRST_NAMES)} {self._random.choice(_LAST_NAMES)}"
 
     def fresh_id(self) -> str:
         """An id that the API has just made."""
@@ -170,8 +252,6 @@ class Caller:
                 },
                 "netCredexAssetsInDefaultDenom": balances["USD"],
             },
-            "pendingInData": [],
-            "pendingOutData": [],
         }
 
     def _amount(self) -> float:
@@ -179,6 +259,26 @@ class Caller:
 
     def _letters(self, count: int) -> str:
         return "".join(self._random.choices(_LETTERS, k=count))
+
+
+def _streak(random: Random, share: float, most: int) -> int:
+    """How often in a row something with this share happens."""
+    count = 0
+    while count < most and random.random() < share:
+        count += 1
+    return count
+
+
+@cache
+def _invalid(step: Step) -> Step:
+    """What is typed at a step, and not accepted: the conversation stays where it is."""
+    assert step.asked is not None, "only an answer can be wrong"
+    context, component = step.asked
+
+    def edit(caller: Caller) -> Edit:
+        return Edit(context, component, {"incoming_message": caller.incoming("what?")})
+
+    return Step(f"{step.name} (invalid)", edit)
 
 
 def _base64(value: Mapping[str, Any]) -> str:

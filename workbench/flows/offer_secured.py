@@ -49,7 +49,7 @@ OFFER_SECURED = flow(
     _CONTEXT,
     GREETING,
     Step("menu", _menu),
-    Step("amount", _amount),
-    Step("handle", _handle),
+    Step("amount", _amount, asked=(_CONTEXT, "AmountInput")),
+    Step("handle", _handle, asked=(_CONTEXT, "HandleInput")),
     Step("confirm", _confirm),
 )

@@ -1,11 +1,12 @@
 """The workload model: reproducible, of the right size, and nothing but valid edits."""
 
 from datetime import UTC, datetime
+from random import Random
 
 import pytest
 
 from workbench.flows.login import LOGIN
-from workbench.flows.model import FLOWS, Caller, Flow
+from workbench.flows.model import FLOWS, Caller, Flow, Habits
 from workbench.flows.offer_secured import OFFER_SECURED
 from workbench.state import document as documents
 
@@ -111,3 +112,83 @@ def test_token_and_message_have_the_documented_lengths():
 
         assert 195 <= len(caller.token()) <= 267
         assert 120 <= len(documents.msgspec.json.encode(caller.incoming("confirm"))) <= 350
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "low", "high"),
+    [
+        ("onboard", "greeting", 500, 650),
+        ("onboard", "last name", 1800, 2600),
+        ("view_ledger", "page", 3300, 4100),
+        ("accept_offer", "menu", 2000, 4600),
+        ("cancel_offer", "confirm", 2000, 4600),
+        ("upgrade_membertier", "confirm", 1800, 2600),
+        ("switch_account", "greeting", 9000, 10_200),
+    ],
+)
+def test_state_has_the_documented_size(name, step, low, high):
+    """Of the chat service's own: 0.62 KB for a stranger to 9.7 KB with five accounts."""
+    steps = [each.name for each in FLOWS[name].steps]
+    found = [lengths(FLOWS[name], Caller(7, number))[steps.index(step)] for number in CALLERS]
+
+    assert low <= min(found)
+    assert max(found) <= high
+
+
+def test_list_of_ten_offers_has_the_documented_size():
+    """The longest that is shown, 4.5 KB."""
+    found = [max(lengths(FLOWS["accept_offer"], Caller(7, number))) for number in range(300)]
+
+    assert 4200 <= max(found) <= 4700
+
+
+def test_conversation_without_habits_goes_straight():
+    """One message a step."""
+    for name in FLOWS:
+        assert FLOWS[name].script(Random(1), Habits()) == FLOWS[name].steps
+
+
+def test_answers_that_are_not_accepted_come_first_and_three_at_most():
+    """The conversation stays at the step that asks; one in ten answers is of this kind."""
+    habits, random = Habits(invalid_share=0.1), Random(1)
+    scripts = [FLOWS["offer_secured"].script(random, habits) for _ in range(3000)]
+    names = [[step.name for step in script] for script in scripts]
+    wrong = sum(each == "amount (invalid)" for script in names for each in script)
+    right = sum(each == "amount" for script in names for each in script)
+    (edit,) = {
+        step.edit(Caller(7, 1)).component
+        for script in scripts
+        for step in script
+        if step.name == "amount (invalid)"
+    }
+
+    assert right == 3000
+    assert 0.08 < wrong / (wrong + right) < 0.12
+    assert max(script.count("amount (invalid)") for script in names) <= 3
+    assert all(
+        set(script[script.index("menu") + 1 : script.index("amount")]) <= {"amount (invalid)"}
+        for script in names
+    )
+    assert edit == "AmountInput"
+
+
+def test_pages_are_turned_half_of_the_time_and_not_for_ever():
+    """As many as the list has."""
+    random = Random(1)
+    habits = Habits(next_page_share=0.5)
+    pages = [
+        sum(step.name == "page" for step in FLOWS["view_ledger"].script(random, habits))
+        for _ in range(3000)
+    ]
+
+    assert (min(pages), max(pages)) == (1, 6)
+    assert 0.47 < sum(each > 1 for each in pages) / len(pages) < 0.53
+
+
+def test_message_that_is_not_accepted_leaves_a_valid_document():
+    """Wherever something is asked."""
+    random, habits = Random(1), Habits(invalid_share=0.9)
+    for name in FLOWS:
+        script = FLOWS[name].script(random, habits)
+
+        assert lengths(Flow(name, script), Caller(7, 1))
