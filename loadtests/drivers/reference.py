@@ -1,70 +1,81 @@
-"""The reference driver: a turn as the chat service would do it, by the state manager."""
+"""
+The reference driver: a turn as the chat service would do it, by the state manager over redis-py.
 
-from dataclasses import dataclass
+Each slot has a client of its own with one connection, which it does not take from a pool: redis-py
+asks the kernel after each connection that it takes from one, and under gevent that question costs
+as much as the command.
+"""
 
-from redis import Redis
+from typing import Any
 
+from redis import ConnectionPool, MaxConnectionsError, Redis
+
+from loadtests.drivers.turn import GONE, Done, apply, failed
 from workbench.flows.model import Edit
-from workbench.state import (
-    AmbiguousWriteError,
-    ConflictError,
-    RetriesExhaustedError,
-    SessionLostError,
-    StateError,
-    StateManager,
-    StateMissingError,
-    StoreBlockedError,
-    StoreFullError,
-    StoreReadOnlyError,
-    StoreRefusedError,
-    StoreUnavailableError,
-    UnitOfWork,
-)
+from workbench.state import StateError, StateManager, connect
 
-__all__ = ["GONE", "Done", "apply", "carry_out"]
-
-GONE = "gone"
-"""The conversation was not there; the caller knows whether it was evicted or had expired."""
-
-_OUTCOMES: dict[type[StateError], str] = {
-    StateMissingError: GONE,
-    SessionLostError: GONE,
-    ConflictError: "conflict",
-    RetriesExhaustedError: "conflict",
-    StoreFullError: "refused",
-    StoreBlockedError: "refused",
-    StoreReadOnlyError: "refused",
-    StoreRefusedError: "refused",
-    StoreUnavailableError: "timeout",
-    AmbiguousWriteError: "timeout",
-}
+__all__ = ["GONE", "Done", "ReferenceSlot", "apply", "carry_out", "open_slot"]
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+def open_slot(url: str, *, ttl_s: float, timeout_s: float = 1.0) -> "ReferenceSlot":
+    """See ``loadtests.drivers.OpenSlot``; every URL that the state manager takes."""
+    client = connect(url, max_connections=1, timeout_s=timeout_s)
+    pool = getattr(client, "connection_pool", None)
+    if type(pool) is ConnectionPool:
+        client.connection_pool = _OneConnection(
+            pool.connection_class, max_connections=1, **pool.connection_kwargs
+        )
+    return ReferenceSlot(client, ttl_s)
+
+
+class ReferenceSlot:
     """
-    What became of a turn.
+    A client of one Locust user.
 
     Attributes:
-        outcome: one of the schema's outcomes, or GONE.
-        attempts: tries of the write; 0 if none was made.
-        value_bytes: length of the document written; 0 if none was.
-        error: what went wrong, for people; empty if nothing did.
+        client: it.
     """
 
-    outcome: str
-    attempts: int = 0
-    value_bytes: int = 0
-    error: str = ""
+    def __init__(self, client: Redis, ttl_s: float) -> None:
+        self.client = client
+        self._ttl_s = ttl_s
+
+    def carry_out(
+        self, identifier: str, message_id: str, edit: Edit, *, begins: bool, follows: str | None
+    ) -> Done:
+        """See ``loadtests.drivers.Slot``."""
+        return carry_out(
+            self.client,
+            identifier,
+            message_id,
+            edit,
+            begins=begins,
+            follows=follows,
+            ttl_s=self._ttl_s,
+        )
+
+    def close(self) -> None:
+        """See ``loadtests.drivers.Slot``."""
+        self.client.close()
 
 
-def apply(work: UnitOfWork, edit: Edit) -> None:
-    """Make the edit of one message in its unit of work."""
-    if edit.reset:
-        work.clear_all_state()
-    if edit.parts:
-        work.update_state(edit.parts)
-    work.update_flow_state(edit.context, edit.component, edit.data)
+class _OneConnection(ConnectionPool):
+    """A pool of one connection, for one user at a time, that is not looked at before each use."""
+
+    _only: Any = None
+    _taken = False
+
+    def get_connection(self, *_: Any, **__: Any) -> Any:
+        if self._taken:
+            raise MaxConnectionsError("the slot has one connection, and it is in use")
+        if self._only is None:
+            self._only = self.make_connection()
+            self._in_use_connections.add(self._only)
+        self._taken = True  # it connects when a command is sent over it
+        return self._only
+
+    def release(self, connection: Any) -> None:
+        self._taken = False
 
 
 def carry_out(
@@ -101,9 +112,16 @@ def carry_out(
                 return Done(GONE)
             apply(work, edit)
     except StateError as error:
-        return Done(_OUTCOMES.get(type(error), "error"), error=str(error))
+        return failed(error)
+    if work.duplicate:
+        return Done("duplicate")  # another delivery of it was written meanwhile
     written = work.written
     assert written is not None, "a message that edits the state writes it"
     kept = follows is None or not work.exists or work.follows(follows)
     outcome = "ok" if kept else "lost_update"
-    return Done(outcome, attempts=written.attempts, value_bytes=written.value_bytes)
+    return Done(
+        outcome,
+        attempts=written.attempts,
+        value_bytes=written.value_bytes,
+        name=written.head.names[0],
+    )
