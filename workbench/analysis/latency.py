@@ -6,6 +6,7 @@ import pandas as pd
 from workbench.analysis.windows import needed
 
 __all__ = [
+    "LEAST",
     "PARTS",
     "PERCENTILES",
     "latency_by_rewrite",
@@ -24,7 +25,8 @@ PERCENTILES = {"p50": 0.50, "p99": 0.99, "p999": 0.999}
 PARTS = ("service_us", "lag_us", "queue_us")
 """What a response is the sum of, turn by turn: the clocks that the generator keeps."""
 
-_LEAST = {"p50": 2, "p99": 100, "p999": 1000}
+LEAST = {"p50": 2, "p99": 100, "p999": 1000}
+"""Operations that each percentile needs; it is not known of fewer."""
 
 
 def percentiles_us(operations: pd.DataFrame, column: str = "response_us") -> dict[str, float]:
@@ -69,7 +71,7 @@ def window_wide_enough_s(operations: pd.DataFrame) -> float:
     due_s = needed(operations, "elapsed_s")["elapsed_s"]
     for window_s in (1.0, 2.0, 5.0):
         counts = (due_s // window_s).value_counts()
-        if counts.median() >= _LEAST["p999"]:
+        if counts.median() >= LEAST["p999"]:
             return window_s
     return 1.0
 
@@ -162,6 +164,6 @@ def parts_by_window(
 
 
 def _percentile(values: pd.Series, name: str) -> float:
-    if len(values) < _LEAST[name]:
+    if len(values) < LEAST[name]:
         return float("nan")
     return float(np.quantile(values, PERCENTILES[name], method="inverted_cdf"))

@@ -21,7 +21,7 @@ __all__ = [
 PAUSES_S = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 90.0, 120.0, 300.0)
 """Limits of the classes of pause, s, that charts and findings tell losses by."""
 
-_GONE = ("evicted", "expired", "missing")
+_GONE = ("evicted", "expired", "restarted", "deleted", "missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Loss:
 
     Attributes:
         turns: turns that went on with a conversation, and were sent.
-        evicted, expired, missing: of these, turns without state, by cause.
+        evicted, expired, restarted, deleted, missing: of these, turns without state, by cause.
         pause_s_p50, pause_s_least: since the last write of the evicted ones, s; NaN if none.
         ttl_left_s_p50: time to live that they had left, s; NaN if none.
     """
@@ -39,15 +39,27 @@ class Loss:
     turns: int
     evicted: int
     expired: int
+    restarted: int
+    deleted: int
     missing: int
     pause_s_p50: float
     pause_s_least: float
     ttl_left_s_p50: float
 
     @property
+    def gone(self) -> int:
+        """Turns without state, whatever the cause."""
+        return self.evicted + self.expired + self.restarted + self.deleted + self.missing
+
+    @property
     def evicted_share(self) -> float | None:
         """Evicted turns of all that needed a state; None if none did."""
         return self.evicted / self.turns if self.turns else None
+
+    @property
+    def early(self) -> int:
+        """Turns whose conversation was gone before its time to live was over, whatever took it."""
+        return self.gone - self.expired
 
 
 def at_cap(measured: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Whether the generator and the sampler kept up: if not, a run's figures do not hold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pandas as pd
 from workbench.analysis.latency import percentiles_us
 from workbench.units import format_count, format_duration, format_share
 
-__all__ = ["Validity", "validity"]
+__all__ = ["SLOW_US", "Validity", "reasons_against", "validity"]
 
 LAG_SHARE_MAX = 0.10
 LAG_FLOOR_US = 5_000.0
@@ -29,7 +30,7 @@ class Validity:
         turns: turns due in the measured phase.
         delivered_share: completed ÷ due.
         lag_us_p99, response_us_p99: of the measured phase; NaN for fewer than 100 turns.
-        cpu_share: of one core, that the load used on average.
+        cpu_share: of one core, that the busiest load process used on average.
         sample_gap_max_s: longest time between two samples.
     """
 
@@ -70,40 +71,84 @@ def validity(
     turns = len(measured)
     delivered = float((measured["outcome"] != "unsent").mean()) if turns else 0.0
     during = generator[generator["elapsed_s"].between(0, measured_s + 1)]
-    cpu_share = float(during["cpu_share"].mean())
+    # Of several processes the busiest is late first: a mean over all would hide it.
+    cpu_share = float(during.groupby("worker")["cpu_share"].mean().max())
     gap_s = _longest_gap_s(samples, measured_s)
+    moved = events["label"][events["kind"] == "clock_step"]
+    reasons = reasons_against(
+        turns=turns,
+        delivered_share=delivered,
+        lag_us_p99=lag_us,
+        response_us_p99=response_us,
+        starved_share=_starved_share(during, measured),
+        cpu_share=None if during.empty else cpu_share,
+        sample_gap_max_s=gap_s,
+        clock_steps=tuple(moved),
+    )
+    return Validity(reasons, turns, delivered, lag_us, response_us, cpu_share, gap_s)
 
-    reasons = []
+
+def reasons_against(
+    *,
+    turns: int,
+    delivered_share: float,
+    lag_us_p99: float,
+    response_us_p99: float,
+    starved_share: float,
+    cpu_share: float | None,
+    sample_gap_max_s: float = 0.0,
+    clock_steps: Sequence[str] = (),
+    workers_lost: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """
+    Why figures do not hold, and what to do, a sentence each.
+
+    Args:
+        turns: due in the measured phase.
+        delivered_share: completed ÷ due.
+        lag_us_p99: of the measured phase.
+        response_us_p99: likewise.
+        starved_share: seconds in which turns waited for a slot although the server was fast.
+        cpu_share: of one core, of the busiest load process; None if it is not known.
+        sample_gap_max_s: longest time between two samples; 0 where nothing was to be sampled.
+        clock_steps: by how much the machine's clock was moved, each time.
+        workers_lost: load processes that ended before their time, by name.
+    """
+    reasons = [
+        f"{name} was lost: what it was to offer is missing; look at its log, and run it again"
+        for name in workers_lost
+    ]
     if turns < 100:
         few = f"only {format_count(turns, 'turn')}" if turns else "no turn"
         reasons.append(f"{few} came due in the measured phase: lengthen it")
-    elif lag_us > max(LAG_SHARE_MAX * response_us, LAG_FLOOR_US):
+    elif lag_us_p99 > max(LAG_SHARE_MAX * response_us_p99, LAG_FLOOR_US):
         reasons.append(
-            f"the generator was late: lag p99 {format_duration(lag_us / 1e6)} of a response p99 of "
-            f"{format_duration(response_us / 1e6)}; lower --rate, or quieten the machine"
+            f"the generator was late: lag p99 {format_duration(lag_us_p99 / 1e6)} of a response "
+            f"p99 of {format_duration(response_us_p99 / 1e6)}; lower --rate, or quieten the machine"
         )
-    if turns and delivered < DELIVERED_SHARE_MIN:
+    if turns and delivered_share < DELIVERED_SHARE_MIN:
         reasons.append(
-            f"only {format_share(delivered)} of the turns due were completed; lower --rate"
+            f"only {format_share(delivered_share)} of the turns due were completed; lower --rate"
         )
-    starved = _starved_share(during, measured)
-    if starved > STARVED_SHARE_MAX:
+    if starved_share > STARVED_SHARE_MAX:
         reasons.append(
-            f"turns waited for a free slot in {format_share(starved)} of the seconds although the "
-            "server was fast; raise --users"
+            f"turns waited for a free slot in {format_share(starved_share)} of the seconds "
+            "although the server was fast; raise --users"
         )
-    if during.empty:
+    if cpu_share is None:
         reasons.append("the load recorded no second of itself: whether it kept up is not known")
-    if cpu_share > CPU_SHARE_MAX:
+    elif cpu_share > CPU_SHARE_MAX:
         reasons.append(f"the load used {format_share(cpu_share)} of a core; lower --rate")
-    if gap_s > SAMPLE_GAP_MAX_S:
-        reasons.append(f"the sampler missed {format_duration(gap_s)} of the measured phase")
+    if sample_gap_max_s > SAMPLE_GAP_MAX_S:
+        reasons.append(
+            f"the sampler missed {format_duration(sample_gap_max_s)} of the measured phase"
+        )
     reasons += [
         f"the machine's clock was moved by {moved}: times to live, which the server counts by it, "
         "do not hold"
-        for moved in events["label"][events["kind"] == "clock_step"]
+        for moved in clock_steps
     ]
-    return Validity(tuple(reasons), turns, delivered, lag_us, response_us, cpu_share, gap_s)
+    return tuple(reasons)
 
 
 def _longest_gap_s(samples: pd.DataFrame, measured_s: float) -> float:

@@ -30,17 +30,19 @@ _PARTS = {
 }
 # Steps of which one p99 is less than this times another are not told apart.
 _ALIKE_RATIO = 1.5
+_SINCE = "from the intended start"
 
 
-def draw_latency(ax: Axes, windows: pd.DataFrame) -> Axes:
+def draw_latency(ax: Axes, windows: pd.DataFrame, *, since: str = _SINCE) -> Axes:
     """
     Response percentiles of each window, on a logarithmic scale.
 
     Args:
         ax: x is elapsed time, s.
         windows: as ``analysis.latency.latency_by_window`` makes them, µs.
+        since: from when the response is counted; see ``Run.latency_since``.
     """
-    ax.set_title("Turn response, ms (client side, from the intended start)")
+    ax.set_title(f"Turn response, ms (client side, {since})")
     lines = [line for line in _LINES if windows[line[0]].notna().any()]
     if not lines:
         no_data(ax, "too few turns a window")
@@ -90,15 +92,16 @@ def draw_parts(ax: Axes, parts: pd.DataFrame, *, whose: str = "a turn") -> Axes:
     return ax
 
 
-def draw_latency_rows(ax: Axes, rows: pd.DataFrame) -> Axes:
+def draw_latency_rows(ax: Axes, rows: pd.DataFrame, *, since: str = _SINCE) -> Axes:
     """
     Median and p99 of groups of turns, one group a row, on a logarithmic scale.
 
     Args:
         ax: y is one group below the other.
         rows: indexed by the group's name; columns ``turns``, ``p50`` and ``p99`` (µs).
+        since: from when the response is counted; see ``Run.latency_since``.
     """
-    ax.set_title("Turn response, ms (client side, from the intended start)")
+    ax.set_title(f"Turn response, ms (client side, {since})")
     told = rows[rows["p50"].notna()]
     if told.empty:
         no_data(ax, "too few turns")
@@ -155,7 +158,9 @@ def figure_latency(run: Run) -> Chart:
     window_s = latency.window_wide_enough_s(turns)
     headline(figure, run, _title(run))
     timeline(run, panels)
-    draw_latency(above, latency.latency_by_window(turns, window_s=window_s))
+    draw_latency(
+        above, latency.latency_by_window(turns, window_s=window_s), since=run.latency_since
+    )
     draw_parts(middle, latency.parts_by_window(turns, window_s=window_s))
     draw_parts(
         below,
@@ -171,7 +176,7 @@ def figure_latency_by_step(run: Run) -> Chart:
     steps = latency.latency_by_step(run.measured)
     figure = Figure(figsize=(9.0, 1.5 + 0.42 * max(3, len(steps))))
     named = steps.set_index(steps["flow"] + " " + steps["step"].astype(str))
-    draw_latency_rows(figure.subplots(), named)
+    draw_latency_rows(figure.subplots(), named, since=run.latency_since)
     told = named["p99"].dropna().sort_values() / 1e6
     title = "Too few turns of any step to tell what it waits for"
     reading = "No step has the hundred turns that a p99 takes."

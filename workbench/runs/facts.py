@@ -1,4 +1,4 @@
-"""The circumstances of a run in words, and tables of words as HTML for a notebook."""
+"""The circumstances of a run in words, and tables of words as HTML and as Markdown."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from workbench.units import format_bytes, format_duration
 if TYPE_CHECKING:
     from workbench.runs.run import Run
 
-__all__ = ["began", "html_table", "run_facts", "server_name"]
+__all__ = ["began", "html_table", "markdown_table", "run_facts", "server_name"]
 
 
 def run_facts(run: "Run") -> dict[str, str]:
@@ -25,8 +25,8 @@ def run_facts(run: "Run") -> dict[str, str]:
         "Began": began(manifest.started_unix_s),
         "Server": f"{server_name(manifest.server)}, "
         f"{manifest.server.get('allocator', 'allocator unknown')}",
-        "Load": f"{experiment.get('turns_per_s', math.nan):g} turns/s for "
-        f"{format_duration(run.measured_s)}, open loop, seed {manifest.seed}",
+        "Load": f"{_offered(experiment)} for {format_duration(run.measured_s)}, "
+        f"seed {manifest.seed}",
         "Pauses": f"median {format_duration(experiment.get('think_median_s', math.nan))}, p95 "
         f"{format_duration(experiment.get('think_p95_s', math.nan))}, uncompressed",
         "Host": f"{host.get('cores') or 'unknown'} cores, memory limit {limit} "
@@ -47,6 +47,12 @@ def server_name(server: Mapping[str, Any]) -> str:
     return f"{str(server.get('engine', 'unknown')).capitalize()} {server.get('version', '')}".strip()
 
 
+def _offered(experiment: Mapping[str, Any]) -> str:
+    if experiment.get("closed_loop"):
+        return f"{experiment.get('users', math.nan):g} users, closed loop,"
+    return f"{experiment.get('turns_per_s', math.nan):g} turns/s, open loop,"
+
+
 def html_table(rows: Iterable[Sequence[str]], *, head: Sequence[str] = ()) -> str:
     """A table of texts, whatever they hold: nothing in them is taken for a tag."""
     left = ' style="text-align: left"'
@@ -55,3 +61,14 @@ def html_table(rows: Iterable[Sequence[str]], *, head: Sequence[str] = ()) -> st
         "<tr>" + "".join(f"<td{left}>{escape(text)}</td>" for text in row) + "</tr>" for row in rows
     )
     return f"<table>{f'<thead><tr>{top}</tr></thead>' if top else ''}<tbody>{body}</tbody></table>"
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of texts, whatever they hold: nothing in them ends a cell or is taken for a tag."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(_markdown_cell, line))} |" for line in lines)
+
+
+def _markdown_cell(text: str) -> str:
+    # A backslash before the bar would be undone by one that the text holds itself.
+    return " ".join(escape(text, quote=False).replace("|", "&#124;").split())

@@ -65,6 +65,12 @@ class Run:
         """Whether the workbench put load on the server; else it was only sampled."""
         return bool(self.manifest.experiment.get("scenario"))
 
+    @property
+    def latency_since(self) -> str:
+        """From when its latencies are counted; in a closed loop, what a stall does is not in them."""
+        closed = self.manifest.experiment.get("closed_loop")
+        return "closed loop: from the send" if closed else "from the intended start"
+
     @cached_property
     def operations(self) -> pd.DataFrame:
         """Every turn, in the order in which they were due."""
@@ -75,6 +81,11 @@ class Run:
         """The turns that were due in the measured phase."""
         due_s = self.operations["elapsed_s"]
         return self.operations[(due_s >= 0) & (due_s < self.measured_s)]
+
+    @cached_property
+    def keys(self) -> pd.DataFrame:
+        """The conversations that were looked for when the load was over."""
+        return self._table("keys")
 
     @cached_property
     def samples(self) -> pd.DataFrame:

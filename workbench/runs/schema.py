@@ -6,6 +6,7 @@ History of SCHEMA_VERSION:
     2  samples: expires, errorstat_MISCONF, aof_enabled, aof_pending_bio_fsync, loading,
        aof_rewrites_consecutive_failures; manifest.host: available_bytes, filesystem,
        disk_free_bytes
+    3  table keys; outcomes restarted and deleted
 """
 
 from dataclasses import dataclass
@@ -13,15 +14,17 @@ from typing import Final
 
 import pyarrow as pa
 
-__all__ = ["OUTCOMES", "SCHEMA_VERSION", "TABLES", "Column", "Table"]
+__all__ = ["KEY_STATES", "OUTCOMES", "SCHEMA_VERSION", "TABLES", "Column", "Table"]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 OUTCOMES: Final = {
     "ok": "the turn was carried out",
     "evicted": "the conversation was gone although its time to live had not run out",
     "expired": "the conversation was gone, its time to live had run out",
-    "missing": "the conversation was gone, and neither explains it",
+    "restarted": "the conversation was gone, and the server had been restarted since its last write",
+    "deleted": "the conversation was gone; nothing was evicted since, but commands deleted keys",
+    "missing": "the conversation was gone, and nothing explains it",
     "lost_update": "the conversation was there without its turn before, which had been acknowledged",
     "duplicate": "the message had been applied before",
     "conflict": "other writers won every race until the deadline",
@@ -31,6 +34,17 @@ OUTCOMES: Final = {
     "unsent": "due in the run, and not sent before its end; response_us is cut off there",
 }
 """What became of a turn."""
+
+KEY_STATES: Final = {
+    "present": "the key was there",
+    "evicted": "it was gone although its time to live had not run out",
+    "expired": "its time to live had run out: it was not looked at, or was gone",
+    "restarted": "it was gone, and the server had been restarted since its last write",
+    "deleted": "it was gone; nothing was evicted since, but commands deleted keys",
+    "missing": "it was gone, and nothing explains it",
+    "unread": "the time for looking was over, or the server did not answer",
+}
+"""How a key was found at the end of a run."""
 
 _NAME: Final = pa.dictionary(pa.int16(), pa.string())
 
@@ -163,5 +177,27 @@ _GENERATOR: Final = Table(
     ),
 )
 
-TABLES: Final = {table.name: table for table in (_OPERATIONS, _SAMPLES, _EVENTS, _GENERATOR)}
+_KEYS: Final = Table(
+    "keys",
+    "one conversation that no turn had found gone, looked for once more when the load was over",
+    (
+        Column("unix_s", pa.float64(), "s", "when it was looked for"),
+        Column("conversation", pa.int32(), "", "number of the conversation in the run"),
+        Column("age_s", pa.float32(), "s", "since the conversation's last write"),
+        Column("ttl_s", pa.float32(), "s", "time to live that each write gives"),
+        Column("state", _NAME, "", "how it was found; see below"),
+        Column(
+            "update",
+            _NAME,
+            "",
+            "kept or lost: whether the last acknowledged write was in it; unsure: it was not, but a "
+            "later one got no answer; empty where it was not there",
+        ),
+        Column("worker", pa.int16(), "", "which load process"),
+    ),
+)
+
+TABLES: Final = {
+    table.name: table for table in (_OPERATIONS, _KEYS, _SAMPLES, _EVENTS, _GENERATOR)
+}
 """The tables by name."""

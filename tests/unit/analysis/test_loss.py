@@ -15,6 +15,8 @@ TURNS = [
     {"elapsed_s": 3.0, "outcome": "evicted", "age_s": 40.0},
     {"elapsed_s": 4.0, "outcome": "expired", "age_s": 301.0},
     {"elapsed_s": 5.0, "outcome": "missing", "age_s": None},
+    {"elapsed_s": 5.0, "outcome": "restarted", "age_s": 9.0},
+    {"elapsed_s": 5.0, "outcome": "deleted", "age_s": 9.0},
     {"elapsed_s": 6.0, "outcome": "timeout", "age_s": 5.0},
     {"elapsed_s": 7.0, "outcome": "unsent", "age_s": None},
 ]
@@ -24,8 +26,9 @@ def test_each_cause_is_counted_among_the_turns_that_needed_a_state():
     """A greeting needs none, and a turn without an answer found nothing out."""
     found = loss(operations(TURNS))
 
-    assert (found.turns, found.evicted, found.expired, found.missing) == (5, 2, 1, 1)
-    assert found.evicted_share == pytest.approx(2 / 5)
+    assert (found.turns, found.evicted, found.expired, found.missing) == (7, 2, 1, 1)
+    assert (found.restarted, found.deleted, found.gone) == (1, 1, 6)
+    assert found.evicted_share == pytest.approx(2 / 7)
 
 
 def test_pauses_and_time_left_are_those_of_the_evicted():
@@ -33,6 +36,11 @@ def test_pauses_and_time_left_are_those_of_the_evicted():
     found = loss(operations(TURNS))
 
     assert (found.pause_s_p50, found.pause_s_least, found.ttl_left_s_p50) == (30.0, 20.0, 270.0)
+
+
+def test_state_is_lost_early_unless_its_time_was_over():
+    """Whatever took it; the one that expired went when it should."""
+    assert loss(operations(TURNS)).early == 5
 
 
 def test_share_of_no_turns_is_unknown():
@@ -48,7 +56,7 @@ def test_only_turns_since_the_first_eviction_count_at_the_cap():
     points = [(0.0, 5), (2.5, 6), (5.0, 9)]
     evicting = samples({"elapsed_s": at, "evicted_keys": keys} for at, keys in points)
 
-    assert at_cap(operations(TURNS), evicting)["elapsed_s"].tolist() == [3, 4, 5, 6, 7]
+    assert at_cap(operations(TURNS), evicting)["elapsed_s"].tolist() == [3, 4, 5, 5, 5, 6, 7]
 
 
 @pytest.mark.parametrize("points", [[], [(0.0, 5), (5.0, 5)]], ids=["no sample", "no eviction"])

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.frames import events, generator, operations, samples
-from workbench.analysis.validity import validity
+from workbench.analysis.validity import reasons_against, validity
 
 MEASURED_S = 10.0
 SECONDS = [{"elapsed_s": float(at)} for at in range(1, 11)]
@@ -113,6 +113,18 @@ def test_load_that_uses_a_whole_core_is_a_reason():
     assert found.reasons == ("the load used 86 % of a core; lower --rate",)
 
 
+def test_busiest_of_several_processes_is_the_one_that_counts():
+    """One core at 90 % beside one at 10 % is late, though the two together are half idle."""
+    both = [
+        {**second, "cpu_share": share, "worker": worker}
+        for second in SECONDS
+        for worker, share in enumerate((0.9, 0.1))
+    ]
+
+    assert judged(seconds=both).reasons == ("the load used 90 % of a core; lower --rate",)
+    assert judged(seconds=[{**second, "cpu_share": 0.5} for second in both]).valid
+
+
 def test_load_that_recorded_nothing_of_itself_is_a_reason():
     """What is not known is not taken for good."""
     found = judged(seconds=[])
@@ -150,6 +162,22 @@ def test_reasons_add_up():
     found = judged(turns(outcome="unsent"), polls=[])
 
     assert len(found.reasons) == 2
+
+
+def test_lost_worker_is_the_first_reason():
+    """Whoever was lost took part of the load with it, however well the others did."""
+    healthy = {
+        "turns": 1000,
+        "delivered_share": 1.0,
+        "lag_us_p99": 100.0,
+        "response_us_p99": 1000.0,
+        "starved_share": 0.0,
+        "cpu_share": 0.1,
+    }
+
+    assert reasons_against(**healthy) == ()
+    (reason,) = reasons_against(**healthy, workers_lost=["load worker 1 of 2"])
+    assert reason.startswith("load worker 1 of 2 was lost")
 
 
 def test_run_during_which_the_clock_was_moved_is_invalid():

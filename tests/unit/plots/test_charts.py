@@ -302,6 +302,19 @@ def test_row_of_too_few_turns_says_so(axes):
     assert "too few" in said
 
 
+@pytest.mark.parametrize("figure", [figure_latency, figure_latency_by_step, figure_eviction])
+@pytest.mark.parametrize("closed", [True, False])
+def test_latency_of_a_closed_loop_is_labelled_wherever_it_is_drawn(tiny_run, figure, closed):
+    """Counted from the send it leaves out what a stall does: nobody may take it for the other."""
+    tiny_run.manifest.experiment["closed_loop"] = closed
+
+    chart = figure(tiny_run)
+
+    titles = " ".join(ax.get_title("left") for ax in chart.figure.axes)
+    assert ("closed loop: from the send" in titles) == closed
+    assert ("from the intended start" in titles) == (not closed)
+
+
 def test_latency_table_shows_no_percentile_of_too_few(tmp_path):
     """A cell without a figure says why."""
     by_step = latency_by_step(operations([{"elapsed_s": 0.0}] * 2))

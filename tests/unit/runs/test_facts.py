@@ -34,6 +34,15 @@ def test_run_shows_its_circumstances(tiny_run):
     assert data["text/plain"] == f"<Run {tiny_run.manifest.run_id}: complete, Redis 7.0.15>"
 
 
+def test_closed_loop_is_told_with_the_load(tiny_run):
+    """Its users follow the server; a rate was asked of nobody."""
+    assert "120 turns/s, open loop" in run_facts(tiny_run)["Load"]
+
+    tiny_run.manifest.experiment["closed_loop"] = True
+
+    assert "20 users, closed loop" in run_facts(tiny_run)["Load"]
+
+
 def test_run_that_ended_badly_shows_why(tmp_path):
     """The status alone would send the reader to the manifest."""
     run = make_run(tmp_path, status="failed")
