@@ -6,21 +6,27 @@ times that are drawn at its arrival. So the offered load depends on the seed alo
 stalls is not asked less. No locust in here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log
+from random import Random
 from typing import Final
 
 import numpy as np
 
-from workbench.flows.model import FLOWS, Flow
+from workbench.flows.model import FLOWS, Flow, Habits, Step
 
-__all__ = ["LoadPlan", "Schedule", "draw"]
+__all__ = ["LoadPlan", "Schedule", "Shape", "draw", "talk"]
 
 _P95: Final = 1.6449
 """The standard normal distribution's 95th percentile."""
 
 _LONGEST_SHARE: Final = 0.999
+_SAMPLES: Final = 4000
+_CELLS: Final = 20_000
+
+Shape = Sequence[tuple[float, float]]
+"""Corners of a rate over time: shares of the duration, and factors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,10 @@ class LoadPlan:
         mix: weight of each flow, by conversation.
         think_median_s, think_p95_s: of the lognormal time from one intended turn to the next.
         seed: the same seed, the same conversations at the same times.
+        habits: what people do besides the straight way.
+        ttl_s: time to live of a write; who is away stays away for one to two times as long.
+        shape: how the rate of new conversations changes, as corners: share of the duration, and
+            factor of the rate; straight lines lie between them. Before 0 it is as at 0.
     """
 
     turns_per_s: float
@@ -42,6 +52,9 @@ class LoadPlan:
     think_median_s: float
     think_p95_s: float
     seed: int
+    habits: Habits = Habits()  # noqa: RUF009  (it is frozen)
+    ttl_s: float = 300.0
+    shape: Shape = ((0.0, 1.0), (1.0, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,7 @@ class Schedule:
     Attributes:
         flows: the flows of the mix.
         flow: index into ``flows``, by conversation.
+        scripts: the messages of each conversation.
         first: index of a conversation's first turn in ``due_s``, by conversation, and the total.
         due_s: intended time of each turn, s from the start of the warm-up; negative before it.
         history_s: how long before 0 arrivals began: one longest conversation.
@@ -59,11 +73,12 @@ class Schedule:
 
     flows: tuple[Flow, ...]
     flow: np.ndarray
+    scripts: Sequence[tuple[Step, ...]]
     first: np.ndarray
     due_s: np.ndarray
     history_s: float
 
-    def script(self, conversation: int) -> Flow:
+    def flow_of(self, conversation: int) -> Flow:
         """The flow that a conversation follows."""
         return self.flows[self.flow[conversation]]
 
@@ -89,25 +104,87 @@ def draw(plan: LoadPlan) -> Schedule:
     flows = tuple(FLOWS[name] for name in plan.mix)
     weights = np.array(list(plan.mix.values()), dtype=float)
     shares = weights / weights.sum()
-    turns = np.array([len(flow.steps) for flow in flows])
-    sigma = log(plan.think_p95_s / plan.think_median_s) / _P95
 
-    def think_s(count: int) -> np.ndarray:
-        return random.lognormal(log(plan.think_median_s), sigma, count)
+    # How long conversations are, in turns and in time, is found by drawing some of each flow.
+    samples = [_scripts(plan, [each] * _SAMPLES, f"sample {each.name}") for each in flows]
+    turns_mean = [sum(map(len, scripts)) / _SAMPLES for scripts in samples]
+    conversations_per_s = plan.turns_per_s / float(shares @ np.array(turns_mean))
+    longest_s = 0.0
+    for scripts in samples:
+        first = _first(scripts)
+        pauses = _pauses(plan, first, random)
+        pauses[first[:-1]] = 0.0
+        each_s = np.add.reduceat(pauses, first[:-1])
+        longest_s = max(longest_s, float(np.quantile(each_s, _LONGEST_SHARE)))
 
-    longest = think_s(4000 * (turns.max() - 1)).reshape(4000, -1).sum(axis=1)
-    history_s = float(np.quantile(longest, _LONGEST_SHARE)) if longest.size else 0.0
-    conversations_per_s = plan.turns_per_s / float(shares @ turns)
-
-    span_s = history_s + plan.duration_s
-    count = random.poisson(conversations_per_s * span_s)
-    arrival_s = np.sort(random.uniform(-history_s, plan.duration_s, count))
+    arrival_s = _arrivals(plan, conversations_per_s, longest_s, random)
+    count = len(arrival_s)
     flow = random.choice(len(flows), size=count, p=shares)
-    first = np.concatenate([[0], np.cumsum(turns[flow])])
-    steps = think_s(int(first[-1]))
-    steps[first[:-1]] = arrival_s
+    scripts = _scripts(plan, [flows[index] for index in flow], "conversations")
+    first = _first(scripts)
+    pauses = _pauses(plan, first, random)
+    pauses[first[:-1]] = arrival_s
     # A running sum within each conversation: the sum over all, less what came before it.
-    total = np.cumsum(steps)
+    total = np.cumsum(pauses)
     before = np.concatenate([[0.0], total[first[1:-1] - 1]]) if count else np.zeros(0)
-    due_s = total - np.repeat(before, turns[flow])
-    return Schedule(flows, flow, first, due_s, history_s)
+    due_s = total - np.repeat(before, np.diff(first))
+    return Schedule(flows, flow, scripts, first, due_s, longest_s)
+
+
+def talk(plan: LoadPlan, number: int) -> tuple[Flow, tuple[Step, ...], list[float]]:
+    """
+    One conversation for a closed loop, where the server has a say in when it comes.
+
+    Args:
+        plan: its mix, think times, habits and seed.
+        number: of the conversation; the same one, the same conversation.
+
+    Returns:
+        its flow, its messages, and the pause after each, s.
+    """
+    random = Random(f"{plan.seed}/closed/{number}")
+    flow = FLOWS[random.choices(list(plan.mix), weights=list(plan.mix.values()))[0]]
+    script = flow.script(random, plan.habits)
+    mu, sigma = log(plan.think_median_s), _sigma(plan)
+    pauses = [random.lognormvariate(mu, sigma) for _ in script]
+    if len(script) > 1 and random.random() < plan.habits.away_share:
+        pauses[random.randrange(len(script) - 1)] = plan.ttl_s * random.uniform(1.0, 2.0)
+    return flow, script, pauses
+
+
+def _arrivals(
+    plan: LoadPlan, per_s: float, history_s: float, random: np.random.Generator
+) -> np.ndarray:
+    """Times at which conversations begin, s: a Poisson process whose rate has the plan's shape."""
+    share, factor = np.array(plan.shape, dtype=float).T
+    edges_s = np.linspace(-history_s, plan.duration_s, _CELLS + 1)
+    middle_s = (edges_s[1:] + edges_s[:-1]) / 2
+    rate = per_s * np.interp(middle_s, share * plan.duration_s, factor)
+    expected = np.concatenate([[0.0], np.cumsum(rate * np.diff(edges_s))])
+    drawn = np.sort(random.uniform(0.0, expected[-1], random.poisson(expected[-1])))
+    return np.interp(drawn, expected, edges_s)
+
+
+def _scripts(plan: LoadPlan, flows: Sequence[Flow], of: str) -> list[tuple[Step, ...]]:
+    random = Random(f"{plan.seed}/{of}")
+    return [flow.script(random, plan.habits) for flow in flows]
+
+
+def _first(scripts: Sequence[tuple[Step, ...]]) -> np.ndarray:
+    """Where each conversation's turns begin in a table of all, and the total."""
+    return np.concatenate([[0], np.cumsum([len(script) for script in scripts], dtype=int)])
+
+
+def _pauses(plan: LoadPlan, first: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The pause before each turn, s; the one before a conversation's first means nothing."""
+    pauses = random.lognormal(log(plan.think_median_s), _sigma(plan), int(first[-1]))
+    turns = np.diff(first)
+    away = np.flatnonzero((random.random(len(turns)) < plan.habits.away_share) & (turns > 1))
+    after = first[away] + 1 + (random.random(len(away)) * (turns[away] - 1)).astype(int)
+    pauses[after] = plan.ttl_s * random.uniform(1.0, 2.0, len(away))
+    return pauses
+
+
+def _sigma(plan: LoadPlan) -> float:
+    """Standard deviation of the logarithm of a think time."""
+    return log(plan.think_p95_s / plan.think_median_s) / _P95

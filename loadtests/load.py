@@ -1,54 +1,54 @@
-"""Load: a schedule, the slots that carry it, and the tables that keep what became of it."""
+"""Load: a schedule, the slots that carry it, and the ledger that keeps what became of it."""
 
 import gc
-import secrets
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import gevent
 from locust import User
 from locust.env import Environment
+from redis import Redis
 
 from loadtests.arrivals import LoadPlan, draw
-from loadtests.drivers.reference import GONE, Done, carry_out
+from loadtests.closed import ClosedLoop
+from loadtests.crew import Share
+from loadtests.drivers import Slot, driver
+from loadtests.drivers.turn import GONE, Done
+from loadtests.ledger import Ledger, Second
 from loadtests.prefill import prefill
-from loadtests.scheduler import Conversation, Scheduler, Turn
+from loadtests.probe import probe
+from loadtests.scheduler import Conversation, Scheduler
+from loadtests.tally import Tally
+from loadtests.witness import Witness
 from workbench.runs.clock import Clock
-from workbench.runs.recorder import TableWriter
 from workbench.state import connect
 
 __all__ = ["Load"]
 
 _FLUSH_S: Final = 5.0
-_WORKER: Final = 0
+_START_IN_S: Final = 0.5
+_WATCH_S: Final = 1.0
 
 
 class StateLostError(Exception):
     """What Locust's own statistics are told of a turn that found no state."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Clocks:
-    """When a turn could go, was sent and was completed, s from the start of the warm-up."""
-
-    ready_s: float
-    send_s: float
-    completed_s: float
-
-
 class Load:
     """
-    One load: a schedule, the slots that carry it, and the tables that keep it.
+    One load: a schedule, the slots that carry it, and the ledger that keeps it.
 
     Args:
         environment: Locust's.
         url: of the server.
         plan: what is offered.
+        share: the part of it that this process carries.
+        wait_for_others: at a stage that all processes must have reached.
+        closed_loop: turns follow the answers, not the plan's rate.
         warm_up_s: how much of the plan comes before the measured phase, s.
-        ttl_s: time to live of a write, s.
         run_dir: where to record; nowhere if None.
         clock: the run's.
     """
@@ -59,45 +59,73 @@ class Load:
         url: str,
         plan: LoadPlan,
         *,
+        share: Share,
+        wait_for_others: Callable[[str], None] | None,
+        closed_loop: bool,
         warm_up_s: float,
-        ttl_s: float,
         run_dir: Path | None,
         clock: Clock,
     ) -> None:
         self._environment = environment
         self._plan = plan
         self._warm_up_s = warm_up_s
-        self._ttl_s = ttl_s
+        self._ttl_s = plan.ttl_s
         self._url = url
-        users = environment.parsed_options.num_users or 1
-        self._client = connect(url, max_connections=users + 1)
-        self._schedule = draw(plan)
-        self._scheduler = Scheduler(self._schedule, duration_s=plan.duration_s, seed=plan.seed)
-        self._tables = _Tables(run_dir)
+        self._driver = driver(environment.parsed_options.driver)
+        self._schedule = None if closed_loop else draw(plan)
+        self._scheduler = (
+            Scheduler(
+                self._schedule,
+                duration_s=plan.duration_s,
+                seed=plan.seed,
+                part=(share.index, share.count),
+            )
+            if self._schedule
+            else ClosedLoop(plan, first=share.index, step=share.count)
+        )
+        measured_s = (warm_up_s, plan.duration_s)
+        self._ledger = Ledger(run_dir, share.index, ttl_s=plan.ttl_s, measured_s=measured_s)
+        self._witness = Witness(connect(url, max_connections=2, breaker=None))
+        self._finished = False
         self._clock = clock
-        self._unix_at_zero_s = 0.0
         # Ids are remembered in the state: those of an earlier run with this seed are not these.
-        self._token = secrets.token_hex(4)
+        self._token = share.token
+        self._wait_for_others = wait_for_others
+        # The phases are told once, by the first.
+        self._tells_phases = share.index == 0
+
+    @property
+    def tally(self) -> Tally:
+        """The figures so far."""
+        return self._ledger.tally
+
+    def open_slot(self) -> Slot:
+        """What carries one user's turns, over a connection of its own."""
+        return self._driver(self._url, ttl_s=self._ttl_s)
 
     def run(self) -> None:
-        """Prefill, play the schedule, record, and end the test."""
-        began_s = self._clock.unix_s()
-        count = prefill(
-            self._url, self._schedule, self._scheduler, ttl_s=self._ttl_s, token=self._token
-        )
-        took_s = self._clock.unix_s() - began_s
-        self._tables.event(began_s, took_s, "prefill", f"{count} conversations")
+        """Prefill, play the schedule, record it, and look for what it left."""
+        self._witness.look()
+        self._prefill()
         # What was drawn stays to the end: keep the collector from walking it in mid-load.
         gc.collect()
         gc.freeze()
-        self._unix_at_zero_s = self._clock.unix_s() - self._scheduler.now_s()
+        if self._wait_for_others:
+            self._wait_for_others("play")
+        if self._scheduler.now_s() > -_START_IN_S / 2 or self._wait_for_others:
+            self._scheduler.postpone(time.monotonic() + _START_IN_S)
+        self._ledger.unix_at_zero_s = self._clock.unix_s() - self._scheduler.now_s()
         # Without its end, in case there is nobody left to write that.
-        self._tables.event(self._unix_at_zero_s, 0.0, "origin")
-        recorder = gevent.spawn(self._record_seconds)
-        recorder.link_exception(lambda failed: self.give_up(failed.exception))
+        if self._tells_phases:
+            self._ledger.event(self._ledger.unix_at_zero_s, 0.0, "origin")
+        helpers = [gevent.spawn(self._record_seconds), gevent.spawn(self._watch)]
+        for helper in helpers:
+            helper.link_exception(lambda failed: self.give_up(failed.exception))
         self._scheduler.play()
-        recorder.kill()
-        self._environment.runner.quit()
+        gevent.killall(helpers)
+        if self._wait_for_others:  # whose turns would evict what was looked at
+            self._wait_for_others("probe")
+        self._probe()
 
     def fail(self, why: BaseException | None) -> None:
         """Have Locust exit with 4: what was measured is not all on record."""
@@ -111,27 +139,33 @@ class Load:
 
     def carry(self, slot: User) -> None:
         """Carry one turn: wait for it, send it, record it."""
-        turn, ready_s = self._scheduler.take()
+        turn = self._scheduler.take(slot)
         conversation = turn.conversation
         step, begins = conversation.step, conversation.position == 0
         edit = step.edit(conversation.caller)
         message_id = f"{self._token}-{conversation.number}-{turn.number}"
-        send_s = self._scheduler.now_s()
-        done = carry_out(
-            self._client,
+        send_s = self._scheduler.sent(turn)
+        done = slot.connection.carry_out(
             conversation.caller.identifier,
             message_id,
             edit,
             begins=begins,
             follows=conversation.acknowledged,
-            ttl_s=self._ttl_s,
         )
         completed_s = self._scheduler.now_s()
         age_s = None if conversation.written_s is None else send_s - conversation.written_s
-        outcome = self._settle(conversation, message_id, done, age_s, completed_s)
+        outcome = self._settle(conversation, message_id, done, send_s, completed_s)
         self._scheduler.done(turn, completed_s)
-        clocks = _Clocks(ready_s, send_s, completed_s)
-        self._record(turn, step.name, begins, outcome, clocks, done, age_s)
+        self._ledger.turn(
+            turn,
+            step.name,
+            outcome,
+            done,
+            begins=begins,
+            sent_s=send_s,
+            completed_s=completed_s,
+            age_s=age_s,
+        )
         slot.environment.events.request.fire(
             request_type="TURN",
             name=f"{conversation.flow.name}/{step.name}",
@@ -141,78 +175,85 @@ class Load:
             context={},
         )
 
-    def _record(
-        self,
-        turn: Turn,
-        step: str,
-        begins: bool,
-        outcome: str,
-        clocks: "_Clocks",
-        done: Done,
-        age_s: float | None,
-    ) -> None:
-        self._tables.operations.append(
-            (
-                self._unix_at_zero_s + turn.due_s,
-                turn.conversation.flow.name,
-                step,
-                "write" if begins else "update",
-                outcome,
-                1e6 * (clocks.completed_s - turn.due_s),
-                1e6 * (clocks.ready_s - turn.due_s),
-                1e6 * (clocks.send_s - clocks.ready_s),
-                1e6 * (clocks.completed_s - clocks.send_s),
-                done.attempts,
-                done.value_bytes,
-                age_s,
-                self._ttl_s,
-                turn.conversation.number,
-                turn.number,
-                _WORKER,
-            )
+    def finish(self) -> None:
+        """
+        Record what is left: also called when the load is stopped early, and more than once.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        now_s = self._scheduler.now_s()
+        if self._ledger.unix_at_zero_s:
+            self._ledger.unsent(self._scheduler.unsent(), now_s)
+            self._record_phases(now_s)
+        self._ledger.flush()
+
+    def _prefill(self) -> None:
+        if self._schedule is None:  # a closed loop begins with nobody under way
+            self._scheduler.start_at(time.monotonic() + _START_IN_S)
+            return
+        began_s = self._clock.unix_s()
+        count = prefill(
+            self._url, self._schedule, self._scheduler, ttl_s=self._ttl_s, token=self._token
         )
+        took_s = self._clock.unix_s() - began_s
+        self._ledger.event(began_s, took_s, "prefill", f"{count} conversations")
 
     def _settle(
         self,
         conversation: Conversation,
         message_id: str,
         done: Done,
-        age_s: float | None,
+        send_s: float,
         completed_s: float,
     ) -> str:
         """Name the outcome, and where the conversation goes from here."""
         if done.outcome in {"ok", "lost_update"}:
             conversation.written_s = completed_s
-            conversation.acknowledged = message_id
-            last = len(conversation.flow.steps) - 1
+            # The server counts from some time between the two.
+            conversation.expires_s = send_s + self._ttl_s
+            conversation.acknowledged, conversation.name = message_id, done.name
+            conversation.unsure = False
+            last = len(conversation.script) - 1
             conversation.position = min(conversation.position + 1, last)
             return done.outcome
         if done.outcome != GONE:
+            conversation.unsure |= done.unsure
             return done.outcome
         # "Your session has expired, send hi": the next turn greets, in its own time.
+        written_s, expired = conversation.written_s, completed_s >= conversation.expires_s
+        ours = bool(conversation.name)  # not of one whose time had run out before the start
         conversation.position = 0
-        conversation.acknowledged = None
-        if age_s is None:
+        conversation.acknowledged = conversation.written_s = None
+        conversation.name, conversation.unsure = b"", False
+        if written_s is None:
             return "missing"
-        return "evicted" if age_s < self._ttl_s else "expired"
+        started_s = self._scheduler.started_s
+        cause = "expired" if expired else self._witness.why_gone(started_s + written_s)
+        if ours:
+            self._ledger.lost(cause)
+        return cause
 
-    def finish(self) -> None:
-        """
-        Record what is left: also called when the load is stopped early.
+    def _watch(self) -> None:
+        while True:
+            gevent.sleep(_WATCH_S)
+            self._witness.look()
 
-        Raises:
-            OSError: it cannot be written.
-        """
-        now_s = self._scheduler.now_s()
-        if self._unix_at_zero_s:
-            cut_off = _Clocks(now_s, now_s, now_s)
-            for turn in self._scheduler.unsent():
-                conversation = turn.conversation
-                begins = conversation.position == 0
-                name = conversation.step.name
-                self._record(turn, name, begins, "unsent", cut_off, Done("unsent"), None)
-            self._record_phases(now_s)
-        self._tables.flush()
+    def _probe(self) -> None:
+        scheduler = self._scheduler
+        with Redis.from_url(self._url, socket_timeout=10.0) as client:  # heads are bytes, no text
+            found = probe(
+                client, scheduler.conversations, self._witness, started_s=scheduler.started_s
+            )
+        for each in found:
+            at_s = each.at_s - scheduler.started_s
+            unix_s = self._ledger.unix_at_zero_s + at_s
+            self._ledger.key(each, unix_s=unix_s, age_s=at_s - (each.conversation.written_s or 0.0))
+        self.tally.evicted_keys = self._witness.evicted_keys
+        self.tally.expired_keys = self._witness.expired_keys
 
     def _record_seconds(self) -> None:
         scheduler = self._scheduler
@@ -222,21 +263,22 @@ class Load:
             gevent.sleep(max(0.0, at_s + 1.0 - scheduler.now_s()))
             now_cpu_s, now_s = time.process_time(), scheduler.now_s()
             waiting, busy = scheduler.peaks()
-            self._tables.generator.append(
-                (
-                    self._unix_at_zero_s + now_s,
-                    (now_cpu_s - cpu_s) / (now_s - at_s),
-                    scheduler.due - due,
-                    scheduler.completed - completed,
-                    waiting,
-                    busy,
-                    _WORKER,
+            self._ledger.second(
+                Second(
+                    at_s,
+                    now_s,
+                    cpu_share=(now_cpu_s - cpu_s) / (now_s - at_s),
+                    due=scheduler.due - due,
+                    completed=scheduler.completed - completed,
+                    waiting=waiting,
+                    busy=busy,
+                    in_service=scheduler.in_service(),
                 )
             )
             cpu_s, at_s, due, completed = now_cpu_s, now_s, scheduler.due, scheduler.completed
             if now_s - flushed_s > _FLUSH_S:
                 flushed_s = now_s
-                self._tables.flush(gevent.get_hub().threadpool.apply)
+                self._ledger.flush(gevent.get_hub().threadpool.apply)
 
     def _record_phases(self, stopped_s: float) -> None:
         planned = (
@@ -247,32 +289,7 @@ class Load:
         for name, start_s, stop_s in planned:
             if start_s < stopped_s:
                 length_s = min(stop_s, stopped_s) - start_s
-                self._tables.event(self._unix_at_zero_s + start_s, length_s, name)
-
-
-class _Tables:
-    """The tables of a load process; rows go nowhere when there is no run directory."""
-
-    def __init__(self, run_dir: Path | None) -> None:
-        if run_dir is None:
-            self.operations = self.generator = self._events = _Nowhere()
-            return
-        self.operations = TableWriter(run_dir, "operations", f"worker{_WORKER}")
-        self.generator = TableWriter(run_dir, "generator", f"worker{_WORKER}")
-        self._events = TableWriter(run_dir, "events", f"worker{_WORKER}")
-
-    def event(self, unix_s: float, duration_s: float, label: str, detail: str = "") -> None:
-        self._events.append((unix_s, duration_s, "phase", label, detail))
-        self._events.flush()
-
-    def flush(self, run: Any = None) -> None:
-        for table in (self.operations, self.generator, self._events):
-            table.flush(run)
-
-
-class _Nowhere:
-    """Takes rows and keeps none."""
-
-    def append(self, row: Any) -> None: ...
-
-    def flush(self, run: Any = None) -> None: ...
+                if self._tells_phases:
+                    self._ledger.event(self._ledger.unix_at_zero_s + start_s, length_s, name)
+                if name == "measure":
+                    self.tally.measured_s = length_s

@@ -15,9 +15,10 @@ from loadtests.drivers.reference import apply
 from loadtests.scheduler import Conversation, Scheduler
 from workbench.state import StateManager, connect
 
-__all__ = ["prefill"]
+__all__ = ["prefill", "under_way"]
 
-_BATCH = 200
+# What is evicted between its DUMP and its RESTORE is back, and counted as evicted: so few at once.
+_BATCH = 20
 _AGING_S_PER_KEY = 0.0002
 
 
@@ -37,13 +38,14 @@ def prefill(url: str, schedule: Schedule, scheduler: Scheduler, *, ttl_s: float,
     Returns:
         how many were written.
     """
-    numbers, done, last_s = _under_way(schedule)
+    numbers, done, last_s = under_way(schedule, scheduler.part)
     client = connect(url, max_connections=1)
     written = []
     for index in np.argsort(last_s):
         conversation = scheduler.conversation(int(numbers[index]))
         conversation.position = conversation.turns = int(done[index])
         conversation.written_s = float(last_s[index])
+        conversation.expires_s = conversation.written_s + ttl_s
         if -conversation.written_s < ttl_s:
             _write(client, conversation, ttl_s, token)
             written.append(conversation)
@@ -52,12 +54,15 @@ def prefill(url: str, schedule: Schedule, scheduler: Scheduler, *, ttl_s: float,
     return len(written)
 
 
-def _under_way(schedule: Schedule) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def under_way(
+    schedule: Schedule, part: tuple[int, int] = (0, 1)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Numbers of the conversations, their turns before 0, and the time of the last of these."""
     past = np.concatenate([[0], np.cumsum(schedule.due_s < 0)])
     done = np.diff(past[schedule.first])
     turns = np.diff(schedule.first)
     numbers = np.flatnonzero((done > 0) & (done < turns))
+    numbers = numbers[numbers % part[1] == part[0]]
     last_s = schedule.due_s[schedule.first[numbers] + done[numbers] - 1]
     return numbers, done[numbers], last_s
 
@@ -68,8 +73,10 @@ def _write(client: Redis, conversation: Conversation, ttl_s: float, token: str) 
     conversation.acknowledged = f"{token}-prefill"
     with manager.message(conversation.acknowledged) as work:
         work.initialize_channel("whatsapp", identifier)
-        for step in conversation.flow.steps[: conversation.position]:
+        for step in conversation.script[: conversation.position]:
             apply(work, step.edit(conversation.caller))
+    assert work.written is not None, "a prefill edits the state"
+    conversation.name = work.written.head.names[0]
 
 
 def _age(url: str, scheduler: Scheduler, written: list[Conversation], ttl_s: float) -> None:
@@ -80,12 +87,14 @@ def _age(url: str, scheduler: Scheduler, written: list[Conversation], ttl_s: flo
             keys = [f"channel:{conversation.caller.identifier}" for conversation in batch]
             pipe = raw.pipeline(transaction=False)
             for key in keys:
-                pipe.dump(key)
+                pipe.dump(key)  # workbench: raw
             dumps = pipe.execute()
             for conversation, key, dump in zip(batch, keys, dumps, strict=True):
                 if dump is None:  # evicted while the others were written
                     continue
                 age_s = scheduler.now_s() - (conversation.written_s or 0.0)
                 left_ms = max(1, round(1000 * (ttl_s - age_s)))
-                pipe.restore(key, left_ms, dump, replace=True, idletime=max(0, int(age_s)))
+                pipe.restore(
+                    key, left_ms, dump, replace=True, idletime=max(0, int(age_s))
+                )  # workbench: raw
             pipe.execute()

@@ -7,10 +7,12 @@ slots; within a conversation, a turn waits until the one before it is completed.
 
 import time
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
 import gevent
+from gevent.event import Event
 from gevent.queue import Queue
 
 from loadtests.arrivals import Schedule
@@ -19,6 +21,7 @@ from workbench.flows.model import Caller, Flow, Step
 __all__ = ["Conversation", "Scheduler", "Turn"]
 
 _DRAIN_S: Final = 10.0
+_ANSWER_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -28,18 +31,25 @@ class Conversation:
 
     Attributes:
         position: index of the step that the next turn carries out; 0 again after a loss.
-        written_s: when its state was last written, s from the start; None if never.
+        written_s: when its state was last written, s from the start; None if there is none.
+        expires_s: when its time to live may have run out at the earliest, s from the start.
         acknowledged: the message whose write was acknowledged last; None if there is none.
+        name: of that write, as the document's head holds it; empty if there is none.
+        unsure: a later write got no answer.
         turns: turns handed out so far.
         waiting: turns that came due while one was still open.
     """
 
     number: int
     flow: Flow
+    script: tuple[Step, ...]
     caller: Caller
     position: int = 0
     written_s: float | None = None
+    expires_s: float = 0.0
     acknowledged: str | None = None
+    name: bytes = b""
+    unsure: bool = False
     turns: int = 0
     open: bool = False
     waiting: "deque[Turn]" = field(default_factory=deque)
@@ -47,7 +57,7 @@ class Conversation:
     @property
     def step(self) -> Step:
         """The step that the next turn carries out."""
-        return self.flow.steps[self.position]
+        return self.script[self.position]
 
 
 @dataclass(slots=True, eq=False)
@@ -57,13 +67,15 @@ class Turn:
 
     Attributes:
         due_s: its intended time.
-        ready_s: when its conversation was free for it.
+        ready_s: when its conversation was free for it, and a slot.
+        sent_s: when it was sent; None if it was not yet.
     """
 
     conversation: Conversation
     number: int
     due_s: float
     ready_s: float
+    sent_s: float | None = None
 
 
 class Scheduler:
@@ -71,25 +83,45 @@ class Scheduler:
     Plays a schedule in real time.
 
     Args:
-        schedule: conversations and their turns.
+        schedule: conversations and their turns; None where a subclass makes them.
         duration_s: until when turns come due, s.
         seed: of the callers.
+        part: w and n: only conversations whose number leaves w when divided by n are played.
 
     Attributes:
         due, completed: turns so far.
         waiting_max, busy_max: most at once since the last ``peaks``.
     """
 
-    def __init__(self, schedule: Schedule, *, duration_s: float, seed: int) -> None:
+    def __init__(
+        self,
+        schedule: Schedule | None,
+        *,
+        duration_s: float,
+        seed: int,
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
         self._schedule = schedule
         self._duration_s = duration_s
         self._seed = seed
+        self.part = part
         self._started_s = 0.0
         self._ready: Queue[Turn] = Queue()
         self._conversations: dict[int, Conversation] = {}
         self._pending: dict[Turn, None] = {}  # in the order in which they were due
         self._busy = self._idle = 0
+        self._over = False
         self.due = self.completed = self.waiting_max = self.busy_max = 0
+
+    @property
+    def started_s(self) -> float:
+        """The instant that all times count from, by the monotonic clock."""
+        return self._started_s
+
+    @property
+    def conversations(self) -> Collection[Conversation]:
+        """Those that were handed out so far."""
+        return self._conversations.values()
 
     def now_s(self) -> float:
         """Seconds since the start of the warm-up; negative before it."""
@@ -99,8 +131,8 @@ class Scheduler:
         """The conversation of that number, as the generator knows it."""
         known = self._conversations.get(number)
         if known is None:
-            caller = Caller(self._seed, number)
-            known = Conversation(number, self._schedule.script(number), caller)
+            flow, script = self._schedule.flow_of(number), self._schedule.scripts[number]
+            known = Conversation(number, flow, script, Caller(self._seed, number))
             self._conversations[number] = known
         return known
 
@@ -108,32 +140,59 @@ class Scheduler:
         """Set the instant that all times count from."""
         self._started_s = monotonic_s
 
+    def postpone(self, monotonic_s: float) -> None:
+        """Set that instant later; what was written by then is older than was planned."""
+        later_s = monotonic_s - self._started_s
+        self._started_s = monotonic_s
+        for conversation in self._conversations.values():
+            if conversation.written_s is not None:
+                conversation.written_s -= later_s
+                conversation.expires_s -= later_s
+
     def play(self) -> None:
-        """Have every turn come due in its time, then wait until all are completed, or 10 s."""
+        """
+        Have every turn come due in its time, then wait until all are completed, or 10 s.
+
+        Nothing is sent any more when it returns.
+        """
         times, conversations = self._schedule.due_between(0.0, self._duration_s)
+        ours = conversations % self.part[1] == self.part[0]
+        times, conversations = times[ours], conversations[ours]
         for due_s, number in zip(times.tolist(), conversations.tolist(), strict=True):
             wait_s = due_s - self.now_s()
             if wait_s > 0:
                 gevent.sleep(wait_s)
             self._come_due(self.conversation(number), due_s)
+        self._drain()
+
+    def _drain(self) -> None:
         drained_by_s = self._duration_s + _DRAIN_S
         while (self._pending or self.now_s() < self._duration_s) and self.now_s() < drained_by_s:
             gevent.sleep(0.01)
+        # From here on nothing is sent: what is looked for afterwards must not change meanwhile.
+        self._over = True
+        while self.in_service() and self.now_s() < drained_by_s + _ANSWER_S:
+            gevent.sleep(0.01)
+        for turn in self._pending:
+            turn.conversation.unsure |= turn.sent_s is not None
 
-    def take(self) -> tuple[Turn, float]:
-        """
-        The next turn for a free slot, waiting for one.
-
-        Returns:
-            the turn, and when both it and the slot were ready for it, s.
-        """
+    def take(self, slot: object = None) -> Turn:
+        """The next turn for a free slot, waiting for one."""
         free_s = time.monotonic()
         self._idle += 1
         turn = self._ready.get()
+        if self._over:
+            Event().wait()  # until the slot is stopped
         self._idle -= 1
         self._busy += 1
         self.busy_max = max(self.busy_max, self._busy)
-        return turn, max(turn.ready_s, free_s - self._started_s)
+        turn.ready_s = max(turn.ready_s, free_s - self._started_s)
+        return turn
+
+    def sent(self, turn: Turn) -> float:
+        """Note that the turn is sent now, s."""
+        turn.sent_s = self.now_s()
+        return turn.sent_s
 
     def done(self, turn: Turn, completed_s: float) -> None:
         """Take the turn back from its slot; the conversation's next may go."""
@@ -151,6 +210,10 @@ class Scheduler:
     def unsent(self) -> list[Turn]:
         """Turns that came due and were not completed, in the order in which they were due."""
         return list(self._pending)
+
+    def in_service(self) -> list[float]:
+        """When the turns were sent that the server has not answered yet, s."""
+        return [turn.sent_s for turn in self._pending if turn.sent_s is not None]
 
     def peaks(self) -> tuple[int, int]:
         """Most turns without a slot, and most slots at work, at once since the last call."""

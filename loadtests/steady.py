@@ -1,12 +1,12 @@
 """steady: the same rate of turns from beginning to end."""
 
 from loadtests.conversation import ConversationUser
+from workbench.flows.mix import read_mix
 
 __all__ = ["SteadyUser"]
 
 
 class SteadyUser(ConversationUser):
-    """Log in; some go on to offer a secured credex."""
+    """Everything that people do in the chat, as often as is assumed."""
 
-    # Of the suggested mix (an assumption: no traffic data exists), the flows that are here.
-    mix = {"login": 35, "offer_secured": 25}  # noqa: RUF012
+    mix = read_mix("suggested")

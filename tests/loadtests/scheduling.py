@@ -2,16 +2,19 @@
 A process that plays a small schedule with slots of a fixed service time, and prints the clocks.
 
 Of its own, since gevent's loop must not mix with the tests'. Reads one JSON object: ``turns``, a
-list of ``[conversation, due_s]``; ``slots``; ``service_s``; ``duration_s``; ``stop_s`` or null.
+list of ``[conversation, due_s]``, or null for a closed loop; ``slots``; ``service_s``;
+``duration_s``; ``stop_s`` or null.
 """
 
 import json
 import sys
+from typing import Any
 
 import gevent
 import numpy as np
 
-from loadtests.arrivals import Schedule
+from loadtests.arrivals import LoadPlan, Schedule
+from loadtests.closed import ClosedLoop
 from loadtests.scheduler import Scheduler
 from workbench.flows.offer_secured import OFFER_SECURED
 
@@ -21,18 +24,33 @@ def schedule_of(turns: list[tuple[int, float]]) -> Schedule:
     by_conversation = [[due_s for c, due_s in turns if c == number] for number in range(count)]
     first = np.concatenate([[0], np.cumsum([len(times) for times in by_conversation])])
     due_s = np.array([at for times in by_conversation for at in times])
-    return Schedule((OFFER_SECURED,), np.zeros(count, dtype=int), first, due_s, 0.0)
+    scripts = [OFFER_SECURED.steps] * count
+    return Schedule((OFFER_SECURED,), np.zeros(count, dtype=int), scripts, first, due_s, 0.0)
+
+
+def scheduler_of(orders: dict[str, Any]) -> Scheduler:
+    if orders["turns"] is None:
+        plan = LoadPlan(
+            turns_per_s=1.0,
+            duration_s=orders["duration_s"],
+            mix={"offer_secured": 1},
+            think_median_s=0.05,
+            think_p95_s=0.1,
+            seed=1,
+        )
+        return ClosedLoop(plan)
+    return Scheduler(schedule_of(orders["turns"]), duration_s=orders["duration_s"], seed=1)
 
 
 def main() -> None:
     orders = json.loads(sys.stdin.read())
-    scheduler = Scheduler(schedule_of(orders["turns"]), duration_s=orders["duration_s"], seed=1)
+    scheduler = scheduler_of(orders)
     clocks = []
 
-    def slot() -> None:
+    def slot(number: int) -> None:
         while True:
-            turn, ready_s = scheduler.take()
-            send_s = scheduler.now_s()
+            turn = scheduler.take(number)
+            send_s = scheduler.sent(turn)
             gevent.sleep(orders["service_s"])
             completed_s = scheduler.now_s()
             scheduler.done(turn, completed_s)
@@ -41,13 +59,13 @@ def main() -> None:
                     "conversation": turn.conversation.number,
                     "turn": turn.number,
                     "due_s": turn.due_s,
-                    "ready_s": ready_s,
+                    "ready_s": turn.ready_s,
                     "send_s": send_s,
                     "completed_s": completed_s,
                 }
             )
 
-    slots = [gevent.spawn(slot) for _ in range(orders["slots"])]
+    slots = [gevent.spawn(slot, number) for number in range(orders["slots"])]
     gevent.sleep(0)
     scheduler.start_at(scheduler.now_s() + 0.05)
     playing = gevent.spawn(scheduler.play)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from loadtests.arrivals import LoadPlan, draw
+from workbench.flows.model import Habits
 
 PLAN = LoadPlan(
     turns_per_s=200.0,
@@ -88,9 +89,80 @@ def test_turns_of_a_conversation_follow_each_other(schedule):
 def test_each_conversation_has_the_turns_of_its_flow(schedule):
     """First and last turn of every conversation, by its own script."""
     for conversation in range(0, len(schedule.flow), 97):
-        steps = schedule.script(conversation).steps
+        steps = schedule.flow_of(conversation).steps
 
+        assert schedule.scripts[conversation] == steps
         assert len(schedule.turns(conversation)) == len(steps)
+
+
+HUMAN = replace(
+    PLAN,
+    mix={"offer_secured": 25, "view_ledger": 10, "onboard": 5},
+    habits=Habits(invalid_share=0.1, next_page_share=0.5, away_share=0.03),
+)
+
+
+def test_rate_is_that_of_the_plan_whatever_people_do():
+    """Messages that are not accepted, and further pages, are turns like the others."""
+    human = draw(HUMAN)
+    turns = np.diff(human.first)
+    expected = PLAN.turns_per_s * PLAN.duration_s
+    deviation = sqrt(expected * float((turns**2).mean() / turns.mean()))
+
+    assert abs(due(human, 0, PLAN.duration_s) - expected) < 5 * deviation
+    assert turns.tolist() == [len(script) for script in human.scripts]
+
+
+def test_some_come_back_when_their_state_has_expired():
+    """One pause of one to two times the time to live, in the share of conversations asked for."""
+    human = draw(HUMAN)
+    within = np.ones(len(human.due_s), dtype=bool)
+    within[human.first[:-1]] = False
+    conversation = np.repeat(np.arange(len(human.flow)), np.diff(human.first))[within]
+    long = np.diff(human.due_s)[within[1:]] > HUMAN.ttl_s
+    away = len(set(conversation[long].tolist())) / len(human.flow)
+
+    # Some pauses are as long by themselves: 0.03 % of the lognormal's.
+    assert abs(away - 0.03) < 5 * sqrt(0.03 / len(human.flow)) + 0.003
+
+
+SHAPES = {
+    "burst": ((0.0, 1.0), (0.4, 1.0), (0.4, 3.0), (0.6, 3.0), (0.6, 1.0), (1.0, 1.0)),
+    "ramp": ((0.0, 0.1), (1.0, 2.0)),
+}
+
+
+@pytest.mark.parametrize(
+    ("shape", "start", "stop", "factor"),
+    [
+        ("burst", -0.2, 0.4, 1.0),
+        ("burst", 0.4, 0.6, 3.0),
+        ("burst", 0.6, 1.0, 1.0),
+        ("ramp", -0.2, 0.0, 0.1),
+        ("ramp", 0.0, 0.2, 0.29),
+        ("ramp", 0.8, 1.0, 1.81),
+    ],
+)
+def test_new_conversations_come_as_the_shape_says(shape, start, stop, factor):
+    """Also before the start, where the rate is that of the start; and at once where it jumps."""
+    plan = replace(PLAN, shape=SHAPES[shape], think_p95_s=9.0)
+    schedule = draw(plan)
+    begins_s = schedule.due_s[schedule.first[:-1]]
+    start_s, stop_s = start * plan.duration_s, stop * plan.duration_s
+
+    found = int(((begins_s >= start_s) & (begins_s < stop_s)).sum())
+
+    since_s = max(start_s, -schedule.history_s)
+    expected = factor * plan.turns_per_s / TURNS_MEAN * (stop_s - since_s)
+    assert abs(found - expected) < 5 * sqrt(expected) + 0.01 * expected
+
+
+def test_same_seed_draws_the_same_messages():
+    """And another seed others."""
+    human = draw(HUMAN)
+
+    assert draw(HUMAN).scripts == human.scripts
+    assert draw(replace(HUMAN, seed=8)).scripts[:50] != human.scripts[:50]
 
 
 def test_think_times_have_the_median_and_p95_of_the_plan(schedule):

@@ -106,3 +106,48 @@ def test_turns_of_a_load_that_is_stopped_are_kept_as_unsent():
     assert stopped["clocks"] == []
     assert stopped["unsent"] == [[0, 0.0], [0, 0.01], [1, 0.02]]
     assert (stopped["due"], stopped["completed"]) == (3, 0)
+
+
+@pytest.fixture(scope="module")
+def closed():
+    """Two slots in a closed loop for a second, at a think time of about 50 ms."""
+    return {
+        service_s: played(None, slots=2, duration_s=1.0, service_s=service_s)
+        for service_s in (0.01, SERVICE_S)
+    }
+
+
+def test_closed_loop_asks_a_slow_server_less(closed):
+    """That is what the label warns of: the open loop's count follows from the seed alone."""
+    fast, slow = (closed[service_s]["due"] for service_s in (0.01, SERVICE_S))
+
+    assert slow < fast / 2
+
+
+def test_turns_of_a_closed_loop_are_due_when_they_are_sent(closed):
+    """So there is neither queue nor lag, and no slot works on two at once."""
+    clocks = closed[SERVICE_S]["clocks"]
+
+    assert len(clocks) > 2
+    assert all(clock["due_s"] == clock["ready_s"] == clock["send_s"] for clock in clocks)
+    assert closed[SERVICE_S]["busy_max"] == 2
+
+
+def test_conversations_of_a_closed_loop_go_turn_by_turn(closed):
+    """Each slot carries one to its end before the next; numbers are not given twice."""
+    by_conversation = {}
+    for clock in closed[0.01]["clocks"]:
+        by_conversation.setdefault(clock["conversation"], []).append(clock)
+
+    assert len(by_conversation) > 2
+    for clocks in by_conversation.values():
+        assert [clock["turn"] for clock in clocks] == list(range(len(clocks)))
+        assert all(a["completed_s"] <= b["send_s"] for a, b in pairwise(clocks))
+
+
+def test_closed_loop_ends_with_its_time(closed):
+    """What was sent before the end is completed; nothing is sent after it."""
+    for played_out in closed.values():
+        assert all(clock["send_s"] < 1.0 for clock in played_out["clocks"])
+        assert played_out["completed"] == played_out["due"]
+        assert played_out["unsent"] == []

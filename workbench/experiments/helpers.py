@@ -57,7 +57,8 @@ def start_load(
     options = {
         "--users": experiment.users,
         "--spawn-rate": experiment.users,
-        "--turns-per-s": experiment.turns_per_s,
+        "--driver": experiment.driver,
+        "--rate": experiment.turns_per_s,
         "--warm-up-s": experiment.warm_up_s,
         "--measure-s": experiment.measure_s,
         "--think-median-s": experiment.think_median_s,
@@ -68,12 +69,17 @@ def start_load(
         "--clock-offset-s": clock.offset_s,
         "--exit-code-on-error": 0,
     }
+    flags = ["--closed-loop"] if experiment.closed_loop else []
     if i_own:
         options["--i-own"] = i_own
     if experiment.mix:
+        options["--invalid-share"] = experiment.invalid_share
+        options["--next-page-share"] = experiment.next_page_share
+        options["--away-share"] = experiment.away_share
         options["--mix"] = ",".join(f"{flow}={weight}" for flow, weight in experiment.mix.items())
     scenario = loadtests_dir() / f"{experiment.scenario}.py"
     command = [sys.executable, "-m", "locust", "-f", str(scenario), "--headless", "--only-summary"]
+    command += flags
     command += [str(word) for option in options.items() for word in option]
     # The URL may hold a password, so it goes by the environment, which `ps` does not show.
     environment = {**os.environ, "REDIS_STATE_URL": url}

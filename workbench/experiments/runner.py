@@ -106,14 +106,15 @@ def carry_out(
             server = stack.enter_context(_private_server(experiment, binary, run_dir))
             manifest.differences = binary.differences()
         target = server.url if server else str(url)
-        manifest.server = _describe_server(target, server)
-        write_manifest(run_dir, manifest)
-        _announce(target, binary, say)
-        sampler = _sampler(target, recording, experiment.sample_interval_s)
-        load = start_load(experiment, target, run_dir, clock=recording.clock, i_own=i_own)
-        stack.callback(load.stop)
-        _watch(load, sampler, server, experiment, progress)
-        _finish(sampler)
+        with _blaming(server, target):
+            manifest.server = _describe_server(target, server)
+            write_manifest(run_dir, manifest)
+            _announce(target, binary, say)
+            sampler = _sampler(target, recording, experiment.sample_interval_s)
+            load = start_load(experiment, target, run_dir, clock=recording.clock, i_own=i_own)
+            stack.callback(load.stop)
+            _watch(load, sampler, server, experiment, progress)
+            _finish(sampler)
     return run_dir
 
 
@@ -231,6 +232,20 @@ def _private_server(
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _blaming(server: PrivateServer | None, url: str) -> Iterator[None]:
+    """What fails because the server is gone says so, whoever met it first."""
+    try:
+        yield
+    except (RunFailedError, RedisError) as error:
+        # Its sockets close a moment before its parent can learn of its end.
+        if server is not None and server.ended(within_s=1.0):
+            raise RunFailedError(f"the server died; its log ends:\n{_tail(server.log)}") from None
+        if isinstance(error, RedisError):
+            raise RunFailedError(f"{redact(url)} stopped answering: {redact(str(error))}") from None
+        raise
 
 
 def _announce(url: str, binary: ServerBinary | None, say: Say) -> None:

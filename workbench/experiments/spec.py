@@ -4,20 +4,19 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from workbench.checkout import experiments_dir, loadtests_dir
+from workbench.checkout import driver_names, experiments_dir, loadtests_dir
 from workbench.errors import ExperimentError, UsageError, nearest
-from workbench.flows.model import FLOWS
+from workbench.flows.mix import Mix, check_weights, read_mix
 from workbench.server.profiles import ServerProfile, profile
 from workbench.units import MIB, parse_bytes, parse_duration
 
 __all__ = ["KEYS", "Experiment", "Key", "read_experiment"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
-_WEIGHT_MAX: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Key:
         table: where it stands; empty for the top.
         name: as it is written.
         field: of Experiment.
-        kind: ``text``, ``whole number``, ``number``, ``duration`` or ``size``.
+        kind: ``text``, ``whole number``, ``number``, ``duration``, ``size``, ``true or false``.
         meaning: what it sets.
         option: the option of the command line that overrides it; empty if none does.
         least, most: bounds of the field, in its own unit; infinite where it has none.
@@ -96,6 +95,15 @@ KEYS: Final = (
         1,
         10_000,
     ),
+    Key(
+        "load",
+        "closed_loop",
+        "closed_loop",
+        "true or false",
+        "each slot waits for every answer and the think time after it; turns_per_s has no say",
+        "--closed-loop",
+    ),
+    Key("load", "driver", "driver", "text", "how turns are carried: reference or fast"),
     Key("load", "warm_up", "warm_up_s", "duration", "left out of the figures", "", 0, 3600),
     Key("load", "measure", "measure_s", "duration", "the measured phase", "--duration", 1, _DAY_S),
     Key(
@@ -117,6 +125,36 @@ KEYS: Final = (
         "",
         0.001,
         _DAY_S,
+    ),
+    Key(
+        "habits",
+        "invalid_share",
+        "invalid_share",
+        "number",
+        "answers that are not accepted, of 1",
+        "",
+        0,
+        0.99,
+    ),
+    Key(
+        "habits",
+        "next_page_share",
+        "next_page_share",
+        "number",
+        "pages after which the next one is asked for, of 1",
+        "",
+        0,
+        0.99,
+    ),
+    Key(
+        "habits",
+        "away_share",
+        "away_share",
+        "number",
+        "conversations with a pause longer than the time to live, of 1",
+        "",
+        0,
+        0.99,
     ),
     Key("load", "ttl", "ttl_s", "duration", "time to live of a write", "", 1, 365 * _DAY_S),
     Key(
@@ -153,11 +191,14 @@ class Experiment:
         task_memory_mib: memory of the ECS task, MiB, of which production's cap is a share.
         turns_per_s: turns that come due a second.
         users: slots: most turns at work at once.
+        closed_loop: each slot waits for every answer, so a slow server is asked less.
+        driver: a file of ``loadtests/drivers``, without its ending.
         warm_up_s, measure_s: length of the phases, s.
         think_median_s, think_p95_s: of the lognormal pause between two turns, s.
         ttl_s: time to live of a write, s.
         sample_interval_s: from one INFO to the next, s.
         mix: weight of each flow, by conversation.
+        invalid_share, next_page_share, away_share: what people do besides; see ``Habits``.
     """
 
     name: str
@@ -169,6 +210,8 @@ class Experiment:
     task_memory_mib: int | None = None
     turns_per_s: float = 600.0
     users: int = 50
+    closed_loop: bool = False
+    driver: str = "reference"
     warm_up_s: float = 2.0
     measure_s: float = 30.0
     think_median_s: float = 8.0
@@ -176,6 +219,9 @@ class Experiment:
     ttl_s: float = 300.0
     sample_interval_s: float = 0.2
     mix: Mapping[str, float] | None = None
+    invalid_share: float = 0.0
+    next_page_share: float = 0.0
+    away_share: float = 0.0
 
     def profile(self) -> ServerProfile:
         """The server's settings: the profile's, with the experiment's cap."""
@@ -219,7 +265,8 @@ def read_experiment(where: str | Path) -> Experiment:
 
 
 def _from_toml(content: dict[str, Any], path: Path) -> Experiment:
-    tables = {"": content} | {name: _table(content, name, path) for name in ("server", "load")}
+    names = ("server", "load", "habits")
+    tables = {"": content} | {name: _table(content, name, path) for name in names}
     _refuse_unknown(content, "", path)
     values: dict[str, Any] = {"name": path.stem}
     for key in KEYS:
@@ -229,11 +276,22 @@ def _from_toml(content: dict[str, Any], path: Path) -> Experiment:
             values[key.field] = _quantity(parse, key.name, value, path) if parse else value
     if "task_memory_mib" in values:
         values["task_memory_mib"] //= MIB
-    if "mix" in content:
+    if isinstance(content.get("mix"), str):
+        values = _of_mix(read_mix(content["mix"])) | values
+    elif "mix" in content:
         values["mix"] = content["mix"]
     experiment = Experiment(**values)
     _check(experiment, path, {key.field: key.name for key in KEYS})
     return experiment
+
+
+def _of_mix(mix: Mix) -> dict[str, Any]:
+    return {
+        "mix": mix.weights,
+        "think_median_s": mix.think_median_s,
+        "think_p95_s": mix.think_p95_s,
+        **asdict(mix.habits),
+    }
 
 
 def _quantity(parse: Callable[[Any], float], key: str, value: object, path: Path) -> float:
@@ -256,7 +314,7 @@ def _table(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
 def _refuse_unknown(table: Mapping[str, Any], name: str, path: Path) -> None:
     known = {key.name for key in KEYS if key.table == name}
     if not name:
-        known |= {"server", "load", "mix"}
+        known |= {"server", "load", "mix", "habits"}
     for key in table:
         if key not in known:
             place = f" in [{name}]" if name else ""
@@ -265,9 +323,12 @@ def _refuse_unknown(table: Mapping[str, Any], name: str, path: Path) -> None:
 
 def _check(experiment: Experiment, where: object, spelled: Mapping[str, str]) -> None:
     """Check every value; messages name it as the person spells it."""
-    for name in ("name", "question", "scenario", "server_profile"):
+    for name in ("name", "question", "scenario", "server_profile", "driver"):
         if not isinstance(getattr(experiment, name), str):
             raise ExperimentError(f"{where}: {name} is not a text")
+    for key in KEYS:
+        if key.kind == "true or false" and not isinstance(getattr(experiment, key.field), bool):
+            raise ExperimentError(f"{where}: {key.name} is neither true nor false")
     # The name becomes part of the run directory's.
     if not _NAME.fullmatch(experiment.name):
         raise ExperimentError(
@@ -285,7 +346,13 @@ def _check(experiment: Experiment, where: object, spelled: Mapping[str, str]) ->
     except UsageError as error:
         raise ExperimentError(f"{where}: {error}") from None
     _check_scenario(experiment.scenario, where)
-    _check_mix(experiment.mix, where)
+    if experiment.driver not in driver_names():
+        raise ExperimentError(
+            f"{where}: there is no driver {experiment.driver!r}"
+            f"{nearest(experiment.driver, driver_names())}"
+        )
+    if experiment.mix is not None:
+        check_weights(experiment.mix, where)
 
 
 def _check_number(experiment: Experiment, key: Key, where: object, told: str) -> None:
@@ -312,22 +379,3 @@ def _check_scenario(scenario: str, where: object) -> None:
         raise ExperimentError(
             f"{where}: there is no scenario {scenario!r}{nearest(scenario, known)}"
         )
-
-
-def _check_mix(mix: Mapping[str, float] | None, where: object) -> None:
-    if mix is None:
-        return
-    if not isinstance(mix, Mapping) or not mix:
-        raise ExperimentError(f"{where}: [mix] is empty; give each flow a weight")
-    for flow, weight in mix.items():
-        if flow not in set(FLOWS):
-            raise ExperimentError(
-                f"{where}: there is no flow {flow!r} in [mix]{nearest(flow, FLOWS)}"
-            )
-        if isinstance(weight, bool) or not isinstance(weight, int | float):
-            raise ExperimentError(f"{where}: the weight of {flow} in [mix] is not a number")
-        if not 0 < weight <= _WEIGHT_MAX:
-            raise ExperimentError(
-                f"{where}: the weight of {flow} in [mix] is {weight}; it must be above 0 and at "
-                f"most {_WEIGHT_MAX:.0f}"
-            )

@@ -43,7 +43,8 @@ def test_what_a_killed_conductor_left_is_sealed_as_failed(abandoned):
     run = open_run("left")
     assert manifest.status == "failed"
     assert manifest.why == "its conductor was killed"
-    assert run.manifest.rows == {"operations": 200, "samples": 20, "events": 2, "generator": 4}
+    rows = {"operations": 200, "keys": 0, "samples": 20, "events": 2, "generator": 4}
+    assert run.manifest.rows == rows
 
 
 def test_phases_of_a_killed_load_are_the_planned_ones_cut_off(abandoned):
@@ -96,7 +97,7 @@ def test_run_with_a_truncated_part_is_sealed_as_failed_with_the_part_named(aband
     assert part.name in sealed.why
     assert "cannot be read" in sealed.why
     assert table not in sealed.rows
-    assert len(sealed.rows) == 3
+    assert len(sealed.rows) == 4
 
 
 def test_run_with_a_foreign_file_among_its_parts_is_sealed_as_failed(abandoned):

@@ -11,6 +11,7 @@ from workbench.checkout import experiments_dir
 from workbench.errors import ExperimentError
 from workbench.experiments import spec
 from workbench.experiments.spec import Experiment, read_experiment
+from workbench.flows.mix import read_mix
 from workbench.flows.model import FLOWS
 
 
@@ -56,6 +57,9 @@ def test_demo_is_what_its_file_says():
         ("[mix]\nlogin = 1\noffer_secure = 1", r"no flow 'offer_secure' in \[mix\].*'offer_secu"),
         ("scenario = 'stead'", "no scenario 'stead'; did you mean 'steady'"),
         ("scenario = 'arrivals'", "no scenario 'arrivals'"),
+        ("[load]\ndriver = 'fats'", "no driver 'fats'; did you mean 'fast'"),
+        ("[load]\ndriver = 'turn'", "no driver 'turn'; known: fast, reference"),
+        ("[load]\ndriver = 1", "driver is not a text"),
         ("[server]\nprofile = 'productoin'", "no server profile 'productoin'; .*'production'"),
     ],
 )
@@ -73,6 +77,7 @@ def test_unknown_name_is_answered_with_the_nearest(read, text, says):
         ("[load]\nturns_per_s = 0", "turns_per_s is 0, outside 1 to 100000"),
         ("[load]\nturns_per_s = nan", "turns_per_s is nan"),
         ("[load]\nturns_per_s = '600'", "turns_per_s is not a number"),
+        ("[load]\nclosed_loop = 1", "closed_loop is neither true nor false"),
         ("[load]\nusers = 0", "users is 0, outside 1 to 10000"),
         ("[load]\nusers = 2.5", "users is not a whole number"),
         ("[load]\nusers = true", "users is not a whole number"),
@@ -105,6 +110,25 @@ def test_value_that_makes_no_sense_is_refused(read, text, says):
         read(text)
 
     assert "trial.toml" in str(caught.value)
+
+
+def test_mix_may_be_named(read):
+    """Its weights, pauses and habits; what the experiment says itself counts more."""
+    mix = read_mix("suggested")
+
+    named = read('mix = "suggested"')
+    own = read('mix = "suggested"\n[load]\nthink_median = "2s"\n[habits]\naway_share = 0')
+
+    assert named.mix == mix.weights
+    assert (named.think_median_s, named.invalid_share, named.away_share) == (8.0, 0.10, 0.03)
+    assert (own.think_median_s, own.invalid_share, own.away_share) == (2.0, 0.10, 0)
+
+
+@pytest.mark.parametrize("name", ["sugested", "", "/", "a\\u0000b"])
+def test_mix_that_is_not_there_is_refused(read, name):
+    """By its name, with the nearest."""
+    with pytest.raises(ExperimentError):
+        read(f'mix = "{name}"')
 
 
 def test_experiment_that_is_not_there_is_answered_with_the_nearest(tmp_path):

@@ -1,0 +1,130 @@
+"""The command line of a load beside Locust's own, and the plan that follows from it."""
+
+import argparse
+from dataclasses import replace
+from typing import Any, Final
+
+from loadtests.arrivals import LoadPlan, Shape
+from loadtests.drivers import driver
+from workbench.errors import UsageError
+from workbench.flows.mix import Mix
+
+__all__ = ["add_options", "plan_of", "settle_phases"]
+
+_HABITS: Final = {
+    "invalid_share": "answers that are not accepted, of 1",
+    "next_page_share": "pages after which the next one is asked for, of 1",
+    "away_share": "conversations with a pause longer than the time to live, of 1",
+}
+_MEASURE_S: Final = 30.0
+
+
+def _mix(text: str) -> dict[str, float]:
+    try:
+        return {name: float(weight) for name, weight in (p.split("=") for p in text.split(","))}
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a mix; write it as login=35,offer_secured=25"
+        ) from None
+
+
+def _driver(name: str) -> str:
+    try:
+        driver(name)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return name
+
+
+def add_options(parser: Any) -> None:
+    """Add the workbench's options to Locust's parser."""
+    group = parser.add_argument_group("workbench", "conversations against a Redis")
+    group.add_argument(
+        "--rate",
+        type=float,
+        default=100.0,
+        help="turns that come due a second, over all processes; --users caps how many are at work",
+    )
+    group.add_argument(
+        "--closed-loop",
+        action="store_true",
+        help="each user sends its next turn a think time after the answer to the one before: a "
+        "slow server is asked less, --rate has no say, and latency is counted from the send",
+    )
+    group.add_argument("--warm-up-s", type=float, default=2.0, help="left out of the figures, s")
+    group.add_argument(
+        "--measure-s",
+        type=float,
+        default=None,
+        help=f"the measured phase, s; default {_MEASURE_S:g}, or --run-time less the warm-up",
+    )
+    group.add_argument(
+        "--think-median-s", type=float, default=None, help="think time, median, s; of the scenario"
+    )
+    group.add_argument(
+        "--think-p95-s", type=float, default=None, help="think time, p95, s; of the scenario"
+    )
+    for name, what in _HABITS.items():
+        option = f"--{name.replace('_', '-')}"
+        group.add_argument(option, type=float, default=None, help=f"{what}; of the scenario")
+    group.add_argument("--ttl-s", type=float, default=300.0, help="time to live of a write, s")
+    group.add_argument("--mix", type=_mix, default=None, help="flow=weight,…; of the scenario")
+    group.add_argument(
+        "--driver",
+        type=_driver,
+        default="reference",
+        help="how turns are carried: reference, by the state manager over redis-py; fast, the same "
+        "over a raw socket",
+    )
+    group.add_argument("--seed", type=int, default=1, help="same seed, same conversations")
+    # A text, not a path: options travel to workers as msgpack.
+    group.add_argument("--run-dir", default=None, help="where to record; default: nowhere")
+    group.add_argument(
+        "--clock-offset-s", type=float, default=None, help="unix less monotonic time, of the run, s"
+    )
+    group.add_argument(
+        "--i-own", default="", metavar="HOST:PORT", help="load this server though it was refused"
+    )
+
+
+def settle_phases(options: argparse.Namespace) -> None:
+    """
+    Fill in how long is measured. Locust's --run-time is warm-up and measured phase together.
+
+    It is taken away from Locust, which would cut off the turns that are still open at its end.
+
+    Raises:
+        UsageError: both are given, or nothing is left to measure.
+    """
+    if options.run_time is not None:
+        if options.measure_s is not None:
+            raise UsageError("--run-time and --measure-s both say how long: leave one of them out")
+        options.measure_s = options.run_time - options.warm_up_s
+        options.run_time = None
+    elif options.measure_s is None:
+        options.measure_s = _MEASURE_S
+    if options.measure_s <= 0:
+        raise UsageError(
+            f"nothing is left to measure after a warm-up of {options.warm_up_s:g} s: give a longer "
+            "--run-time, or a shorter --warm-up-s"
+        )
+
+
+def plan_of(options: argparse.Namespace, mix: Mix, shape: Shape) -> LoadPlan:
+    """The load that is offered: the scenario's, with what the command line says otherwise."""
+
+    def given(*names: str) -> dict[str, Any]:
+        return {n: getattr(options, n) for n in names if getattr(options, n) is not None}
+
+    chosen = replace(mix, **given("think_median_s", "think_p95_s"))
+    return LoadPlan(
+        turns_per_s=options.rate,
+        duration_s=options.warm_up_s + options.measure_s,
+        mix=options.mix or chosen.weights,
+        think_median_s=chosen.think_median_s,
+        think_p95_s=chosen.think_p95_s,
+        seed=options.seed,
+        habits=replace(mix.habits, **given(*_HABITS)),
+        ttl_s=options.ttl_s,
+        shape=shape,
+    )
