@@ -8,6 +8,8 @@ import pytest
 
 from tests.capabilities import chromium
 from tests.conftest import GOLDEN
+from workbench.diagnostics.finding import Finding, Findings
+from workbench.diagnostics.slo import Slo, judge, read_slo
 from workbench.reports.render import render
 from workbench.runs.run import Run
 
@@ -19,9 +21,9 @@ document.title = `page ${wide} of ${room}, charts ${document.querySelectorAll("i
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The golden run's page, with a script at its end that measures it."""
+    """The golden run's page with objectives on it, and a script at its end that measures it."""
     run = Run(shutil.copytree(GOLDEN, tmp_path_factory.mktemp("page") / "tiny"))
-    path = render(run)
+    path = render(run, slo=judge(run, read_slo()))
     path.write_text(path.read_text().replace("</body>", MEASURE))
     return path
 
@@ -46,3 +48,27 @@ def test_page_fits_its_window(page, tmp_path, width):
     assert room <= width
     assert wide <= room
     assert charts == 2
+
+
+def test_page_says_what_became_of_each_objective(page):
+    """As the command does: which was broken, and by how much."""
+    text = page.read_text()
+    table = text.partition("Objectives of ")[2].partition("</table>")[0]
+
+    told = [re.findall(r"<td>(?:<span[^>]*>)?([^<]*)", row) for row in table.split("<tr>")[2:]]
+
+    assert [row[:2] for row in told if row[0] != "pass"] == [["fail", "lost_state_share"]]
+    assert len(told) == 7
+    assert "points over" in next(row[-1] for row in told if row[0] == "fail")
+
+
+def test_page_of_a_run_whose_rules_hold_begins_with_the_objective_that_broke(tmp_path):
+    """The rules' first finding would not be what the verdict rests on."""
+    run = Run(shutil.copytree(GOLDEN, tmp_path / "tiny"))
+    found = Finding(rule="x", title="?", severity="critical", verdict="unknown", says="who knows")
+    slo = judge(run, Slo("slo.toml", response_p99_s=0.001))
+
+    text = render(run, findings=Findings([found]), slo=slo).read_text()
+
+    assert '<section class="verdict fail">' in text
+    assert f'<p class="says">R{slo.says[1:]}.</p>' in text

@@ -13,6 +13,7 @@ from workbench.errors import RunError, UsageError, WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.diagnostics.finding import Findings
+    from workbench.diagnostics.slo import SloFindings
     from workbench.runs.run import Run
 
 __all__ = [
@@ -31,10 +32,13 @@ __all__ = [
 ]
 
 EXIT_CODES: Final = {
-    0: "every rule passed, or `--exit-zero` was given and all was carried out",
-    1: "a rule of severity critical or warning failed, or updates were lost",
+    0: "every rule passed, with `--slo` every objective; or `--exit-zero` was given and all was "
+    "carried out",
+    1: "a rule of severity critical or warning failed, an objective of `--slo` was broken, or "
+    "updates were lost",
     2: "the request is wrong, or its target was refused; nothing was started",
-    3: "the run is invalid, or there is too little to tell",
+    3: "the run is invalid, or there is too little to tell; with `--slo` too little to tell of an "
+    "objective",
     4: "no server can be had, the run failed, or the disk took no more",
     130: "interrupted",
 }
@@ -102,8 +106,10 @@ def main() -> None:
         sys.exit(2 if isinstance(error, UsageError | RunError) else 4)
 
 
-def exit_code(run: "Run", findings: "Findings") -> int:
+def exit_code(run: "Run", findings: "Findings", slo: "SloFindings | None" = None) -> int:
     """The exit code for a run and what was found in it."""
+    from workbench.diagnostics.finding import overall
+
     status = run.manifest.status
     if status == "interrupted":
         return 130
@@ -112,7 +118,7 @@ def exit_code(run: "Run", findings: "Findings") -> int:
     lost = any(found.rule == "lost-updates" and found.verdict == "fail" for found in findings)
     if status == "invalid" and not lost:
         return 3
-    return {"fail": 1, "unknown": 3}.get(findings.verdict, 0)
+    return {"fail": 1, "unknown": 3}.get(overall(findings, slo), 0)
 
 
 def tell_findings(run: "Run", findings: "Findings") -> None:
@@ -128,16 +134,19 @@ def tell_findings(run: "Run", findings: "Findings") -> None:
             typer.echo(f"{'':{width}}  → {sentence(found.advice)}")
 
 
-def verdict(run: "Run", findings: "Findings") -> dict[str, Any]:
+def verdict(run: "Run", findings: "Findings", slo: "SloFindings | None" = None) -> dict[str, Any]:
     """What a program is told of a run: how it ended, what was found, the exit code for that."""
-    return {
+    from workbench.diagnostics.finding import overall
+
+    told = {
         "run": str(run.path.resolve()),
         "status": run.manifest.status,
         "why": run.manifest.why,
-        "verdict": findings.verdict,
-        "exit_code": exit_code(run, findings),
+        "verdict": overall(findings, slo),
+        "exit_code": exit_code(run, findings, slo),
         "findings": list(findings),
     }
+    return told if slo is None else told | {"slo": slo}
 
 
 def tell(value: Mapping[str, Any] | list[Any]) -> None:

@@ -16,6 +16,7 @@ from workbench.cli.app import (
     tell_findings,
     verdict,
 )
+from workbench.cli.outputs import Junit, Markdown, SloFile, read_outputs, tell_slo
 
 __all__ = ["check", "report", "seal"]
 
@@ -49,29 +50,43 @@ def seal(
 
 
 @app.command()
-def check(run: RunName = "latest", exit_zero: ExitZero = False, as_json: AsJson = False) -> None:
+def check(
+    run: RunName = "latest",
+    slo: SloFile = None,
+    markdown: Markdown = None,
+    junit: Junit = None,
+    exit_zero: ExitZero = False,
+    as_json: AsJson = False,
+) -> None:
     """
     Judge a sealed run; needs no server.
+
+    With --slo by objectives as well: then these say what has to be known, and a rule that cannot
+    tell fails nothing.
 
     \b
     Examples:
       workbench check
       workbench check 2026-11-23T080000Z-demo-1f2e --json
+      workbench check --slo loadtests/slo.toml --markdown slo.md --junit slo.xml
     """
     from workbench.diagnostics.finding import evaluate, write_findings
     from workbench.runs.run import open_run
 
+    outputs = read_outputs(slo, markdown, junit)
     opened = open_run(run)
     _name_skipped(run, opened.path)
-    findings = evaluate(opened)
-    written = write_findings(opened, findings)
+    findings, kept = evaluate(opened), outputs.judge(opened)
+    written = write_findings(opened, findings, kept)
+    files = outputs.write(opened, findings, kept)
     if as_json:
-        tell(verdict(opened, findings))
+        tell(verdict(opened, findings, kept) | {name: str(path) for name, path in files.items()})
     else:
         tell_findings(opened, findings)
+        tell_slo(kept, files)
         typer.echo(near(written))
     if not exit_zero:
-        raise typer.Exit(exit_code(opened, findings))
+        raise typer.Exit(exit_code(opened, findings, kept))
 
 
 @app.command()

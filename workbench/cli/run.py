@@ -16,6 +16,7 @@ from workbench.cli.app import (
     tell_findings,
     verdict,
 )
+from workbench.cli.outputs import Junit, Markdown, SloFile, read_outputs, tell_slo
 
 if TYPE_CHECKING:
     from workbench.experiments.spec import Experiment
@@ -28,6 +29,13 @@ _Experiment = Annotated[
 _Duration = Annotated[str | None, typer.Option(help="Length of the measured phase, such as 90s.")]
 _Rate = Annotated[float | None, typer.Option(help="Turns due a second.")]
 _Users = Annotated[int | None, typer.Option(help="Most turns at work at once.")]
+_ClosedLoop = Annotated[
+    bool,
+    typer.Option(
+        "--closed-loop",
+        help="Wait for every answer before the next turn; latency is then from the send.",
+    ),
+]
 _Maxmemory = Annotated[str | None, typer.Option(help="The cap, such as 64mb.")]
 _Profile = Annotated[
     str | None, typer.Option(help="Settings of the server: development, production or demo.")
@@ -60,6 +68,7 @@ def run(
     duration: _Duration = None,
     rate: _Rate = None,
     users: _Users = None,
+    closed_loop: _ClosedLoop = False,
     maxmemory: _Maxmemory = None,
     profile: _Profile = None,
     task_memory: _TaskMemory = None,
@@ -67,6 +76,9 @@ def run(
     seed: _Seed = None,
     out: Out = None,
     report: Annotated[bool, typer.Option(help="Write the report as well.")] = True,
+    slo: SloFile = None,
+    markdown: Markdown = None,
+    junit: Junit = None,
     exit_zero: ExitZero = False,
     as_json: AsJson = False,
 ) -> None:
@@ -82,6 +94,7 @@ def run(
       workbench run demo --duration 60s --maxmemory 64mb
       workbench run demo --profile production --task-memory 2gb
       workbench run demo --url redis://redis-state:6379 --i-own redis-state:6379
+      workbench run steady --slo loadtests/slo.toml --markdown slo.md --junit slo.xml
     """
     from workbench.checkout import runs_dir
     from workbench.diagnostics.finding import evaluate, write_findings
@@ -89,7 +102,9 @@ def run(
     from workbench.experiments.runner import carry_out
     from workbench.runs.run import Run
 
-    chosen = _chosen(experiment, duration, rate, users, maxmemory, profile, task_memory, seed)
+    chosen = _chosen(
+        experiment, duration, rate, users, closed_loop, maxmemory, profile, task_memory, seed
+    )
     server = {
         "--maxmemory": maxmemory,
         "--profile": profile,
@@ -104,6 +119,7 @@ def run(
         )
     if i_own and not url:
         raise UsageError("--i-own answers for the server of --url, and none is given")
+    outputs = read_outputs(slo, markdown, junit)
     run_dir = carry_out(
         chosen,
         out or runs_dir(),
@@ -114,18 +130,20 @@ def run(
         progress=progress,
     )
     finished = Run(run_dir)
-    findings = evaluate(finished)
-    write_findings(finished, findings)
-    told = verdict(finished, findings)
+    findings, kept = evaluate(finished), outputs.judge(finished)
+    write_findings(finished, findings, kept)
+    files = outputs.write(finished, findings, kept)
+    told = verdict(finished, findings, kept) | {name: str(path) for name, path in files.items()}
     if not as_json:
         tell_findings(finished, findings)
+        tell_slo(kept, files)
         typer.echo(near(run_dir))
     if report:
         from workbench.reports.render import render
 
         progress("writing the report")
         try:
-            page = render(finished, findings=findings)
+            page = render(finished, findings=findings, slo=kept)
         except KeyboardInterrupt:
             typer.echo(
                 f"the report was not written; write it with: workbench report {run_dir.name}"
@@ -137,7 +155,7 @@ def run(
     if as_json:
         tell(told)
     if not exit_zero or finished.manifest.status == "interrupted":
-        raise typer.Exit(exit_code(finished, findings))
+        raise typer.Exit(exit_code(finished, findings, kept))
 
 
 @app.command()
@@ -146,6 +164,7 @@ def config(
     duration: _Duration = None,
     rate: _Rate = None,
     users: _Users = None,
+    closed_loop: _ClosedLoop = False,
     maxmemory: _Maxmemory = None,
     profile: _Profile = None,
     task_memory: _TaskMemory = None,
@@ -168,7 +187,9 @@ def config(
     from workbench.checkout import experiments_dir, runs_dir
     from workbench.server.binary import find_binary
 
-    chosen = _chosen(experiment, duration, rate, users, maxmemory, profile, task_memory, seed)
+    chosen = _chosen(
+        experiment, duration, rate, users, closed_loop, maxmemory, profile, task_memory, seed
+    )
     binary = find_binary(engine)
     directives = chosen.profile().directives()
     if as_json:
@@ -198,6 +219,7 @@ def _chosen(
     duration: str | None,
     rate: float | None,
     users: int | None,
+    closed_loop: bool,
     maxmemory: str | None,
     profile: str | None,
     task_memory: str | None,
@@ -214,4 +236,5 @@ def _chosen(
         turns_per_s=rate,
         users=users,
         seed=seed,
+        closed_loop=closed_loop or None,
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -14,6 +14,9 @@ from workbench.errors import RunError
 from workbench.registry import Registry
 from workbench.runs.files import write_json
 from workbench.runs.run import Run
+
+if TYPE_CHECKING:
+    from workbench.diagnostics.slo import SloFindings
 
 __all__ = [
     "FINDINGS_MIME",
@@ -28,8 +31,10 @@ __all__ = [
     "evaluate",
     "fail",
     "generator_validity",
+    "lateness",
     "not_applicable",
     "ok",
+    "overall",
     "rule",
     "sentence",
     "unknown",
@@ -203,7 +208,7 @@ def evaluate(run: Run) -> Findings:
     Returns:
         the findings, the gravest first.
     """
-    late = _lateness(run)
+    late = lateness(run)
     findings = [
         _judge(rule, run, broken_off(run) or ("" if rule.holds_if_late else late))
         for rule in RULES.values()
@@ -222,10 +227,23 @@ def worst_of(findings: Iterable[Finding]) -> Verdict:
     return max(verdicts, key=_GRAVITY.index, default="not applicable")
 
 
-def write_findings(run: Run, findings: Findings) -> Path:
+def overall(findings: Findings, slo: "SloFindings | None" = None) -> Verdict:
+    """
+    The verdict on a run by its rules and, where there are any, by its objectives.
+
+    Objectives say what has to be known of a run: beside them a rule that cannot tell weighs
+    nothing, and one that fails still fails.
+    """
+    if slo is None or findings.verdict == "fail":
+        return findings.verdict
+    return slo.verdict
+
+
+def write_findings(run: Run, findings: Findings, slo: "SloFindings | None" = None) -> Path:
     """Write ``findings.json`` into the run directory, whole or not at all; returns its path."""
     path = run.path / "findings.json"
-    write_json(path, {"verdict": findings.verdict, "findings": list(findings)})
+    told = {"verdict": overall(findings, slo), "findings": list(findings)}
+    write_json(path, told if slo is None else told | {"slo": slo})
     return path
 
 
@@ -240,7 +258,7 @@ def broken_off(run: Run) -> str:
     return f"the run was {status} before its end" if status in {"interrupted", "failed"} else ""
 
 
-def _lateness(run: Run) -> str:
+def lateness(run: Run) -> str:
     """
     Why no pass that rests on the load holds, in a few words; empty if it kept up.
 

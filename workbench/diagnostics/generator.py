@@ -17,11 +17,12 @@ __all__ = ["generator"]
 def generator(run: Run) -> Judgement:
     """Fails when the load was late, starved or incomplete: other figures are then unknown."""
     found = generator_validity(run)
+    since = f" ({run.latency_since})" if run.manifest.experiment.get("closed_loop") else ""
     evidence = {
         "turns due": f"{found.turns:,}",
         "completed": format_share(found.delivered_share),
         "lag p99": format_duration(found.lag_us_p99 / 1e6),
-        "response p99": format_duration(found.response_us_p99 / 1e6),
+        "response p99": format_duration(found.response_us_p99 / 1e6) + since,
         "CPU of the load": format_share(found.cpu_share),
         "longest gap of the sampler": format_duration(found.sample_gap_max_s),
     }

@@ -1,41 +1,61 @@
-"""Lost updates: was every write that the server acknowledged there at the next turn?"""
+"""Lost updates: was every write that the server acknowledged there afterwards?"""
 
 from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
 from workbench.runs.run import Run
 
 __all__ = ["lost_updates"]
 
+_ADVICE = (
+    "find the writer that does not read, change and write in one transaction, or the restart after "
+    "which the server came back with older data"
+)
+
 
 @rule(
     "lost-updates",
-    title="Do atomic updates hold: was every acknowledged turn there at the next one?",
+    title="Do atomic updates hold: was every acknowledged turn there afterwards?",
     severity="critical",
     needs=("operations",),
-    source="each turn looks for the one acknowledged before it in the document it was written on",
+    source="each turn looks for the one acknowledged before it in the document it was written on; "
+    "at the end the last one is looked for in every document that is there",
     holds_if_late=True,
 )
 def lost_updates(run: Run) -> Judgement:
-    """Fails when a turn was written on a document that lacked the acknowledged turn before it."""
+    """Fails when a document lacked an acknowledged turn, at the next turn or in the end."""
     outcomes = run.operations["outcome"].astype(str)
     lost = int((outcomes == "lost_update").sum())
     audited = int((run.operations["age_s"].notna() & outcomes.isin(["ok", "lost_update"])).sum())
-    evidence = {"turns looked at": f"{audited:,}", "updates lost": f"{lost:,}"}
+    last = run.keys["update"].astype(str).value_counts()
+    lost_last = int(last.get("lost", 0))
+    looked_at = int(last.get("kept", 0)) + lost_last
+    evidence = {
+        "turns looked at": f"{audited:,}",
+        "documents looked at in the end": f"{looked_at:,}",
+        "updates lost": f"{lost + lost_last:,}",
+    }
     if lost:
         return fail(
             f"{lost:,} of {audited:,} turns were written on a document "
             "that lacked the acknowledged turn before them",
             evidence,
-            "find the writer that does not read, change and write in one transaction, or the "
-            "restart after which the server came back with older data",
+            _ADVICE,
         )
-    if not audited:
+    if lost_last:
+        return fail(
+            f"{lost_last:,} of {looked_at:,} documents lacked their last acknowledged turn in the "
+            "end",
+            evidence,
+            _ADVICE,
+        )
+    if not audited and not looked_at:
         return unknown(
             "no turn went on with a conversation that it could be looked for in",
             "lengthen the run, or raise the cap",
             evidence,
         )
+    in_the_end = f", and all of {looked_at:,} documents held the last one" if looked_at else ""
     return ok(
         f"all of {audited:,} turns that went on with a conversation found the "
-        "acknowledged turn before them",
+        f"acknowledged turn before them{in_the_end}",
         evidence,
     )

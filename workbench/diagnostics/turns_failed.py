@@ -1,12 +1,12 @@
 """Turns failed: did the server refuse turns, or leave them without an answer?"""
 
+from workbench.analysis.failure import FAILED, sent
 from workbench.diagnostics.finding import Judgement, fail, ok, rule
 from workbench.runs.run import Run
 from workbench.units import format_count, format_share
 
 __all__ = ["turns_failed"]
 
-_FAILED = ("refused", "timeout", "conflict", "duplicate", "error")
 _SHARE_MAX = 0.001
 
 
@@ -20,16 +20,16 @@ _SHARE_MAX = 0.001
 )
 def turns_failed(run: Run) -> Judgement:
     """Fails when more than one turn in a thousand was refused, timed out, or went wrong."""
-    sent = run.operations[run.operations["outcome"] != "unsent"]
-    counts = sent["outcome"].value_counts()
-    failed = {name: int(counts.get(name, 0)) for name in _FAILED if counts.get(name, 0)}
-    evidence = {"turns sent": f"{len(sent):,}"}
+    turns = sent(run.operations)
+    counts = turns["outcome"].value_counts()
+    failed = {name: int(counts.get(name, 0)) for name in FAILED if counts.get(name, 0)}
+    evidence = {"turns sent": f"{len(turns):,}"}
     evidence |= {name: f"{count:,}" for name, count in failed.items()}
     total = sum(failed.values())
     if not total:
         return ok("no turn was refused, timed out or went wrong", evidence)
-    share = format_share(total / len(sent))
-    if total <= _SHARE_MAX * len(sent):
+    share = format_share(total / len(turns))
+    if total <= _SHARE_MAX * len(turns):
         return ok(f"{format_count(total, 'turn')} ({share}) failed", evidence)
     return fail(
         f"{share} of the turns failed",

@@ -15,7 +15,8 @@ from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 
 from workbench.checkout import find_notebook
-from workbench.diagnostics.finding import Findings, evaluate, sentence
+from workbench.diagnostics.finding import Findings, evaluate, overall, sentence
+from workbench.diagnostics.slo import SloFindings
 from workbench.errors import ParameterError, ReportError, nearest
 from workbench.runs.facts import run_facts
 from workbench.runs.manifest import STATUSES
@@ -46,6 +47,7 @@ def render(
     *,
     parameters: Mapping[str, Any] | None = None,
     findings: Findings | None = None,
+    slo: SloFindings | None = None,
 ) -> Path:
     """
     Execute a notebook on a run and write the page.
@@ -57,6 +59,7 @@ def render(
         notebook: a file of ``notebooks/``, with or without its ending.
         parameters: of the notebook, besides ``run_dir``.
         findings: of the run, if they are at hand.
+        slo: of the run, if it was held against objectives.
 
     Returns:
         the page: ``<run>/report/<notebook>.html``.
@@ -74,7 +77,7 @@ def render(
     executed = _execute(source, folder, values)
     page = folder / f"{source.stem}.html"
     temporary = folder / f".{page.name}"
-    temporary.write_text(_page(run, findings or evaluate(run), executed))
+    temporary.write_text(_page(run, findings or evaluate(run), slo, executed))
     temporary.replace(page)
     return page
 
@@ -179,7 +182,9 @@ def _redacted(value: Any) -> Any:
     return value
 
 
-def _page(run: Run, findings: Findings, executed: nbformat.NotebookNode) -> str:
+def _page(
+    run: Run, findings: Findings, slo: SloFindings | None, executed: nbformat.NotebookNode
+) -> str:
     # The cells that the page shows itself, or that only matter to someone who edits.
     hidden = {"question", "parameters", "setup", "run", "verdict"}
     executed.cells = [
@@ -200,6 +205,7 @@ def _page(run: Run, findings: Findings, executed: nbformat.NotebookNode) -> str:
         status=STATUSES[run.manifest.status],
         facts=run_facts(run),
         findings=findings,
-        verdict=findings.verdict,
+        slo=slo,
+        verdict=overall(findings, slo),
         body=body,
     )

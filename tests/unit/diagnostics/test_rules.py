@@ -45,6 +45,12 @@ def gone(outcome, count=3, **values):
     return [*TURNS[:-count], *({**turn, "outcome": outcome, **values} for turn in TURNS[-count:])]
 
 
+def found(count, state):
+    """So many conversations, looked for at the end."""
+    update = "kept" if state == "present" else ""
+    return [{"elapsed_s": 11.0, "state": state, "update": update} for _ in range(count)]
+
+
 def logged(elapsed_s, duration_s, label="ok"):
     """A rewrite that the server's log tells of."""
     return {
@@ -66,7 +72,10 @@ LATE = {"operations": [{**turn, "lag_us": 50_000.0, "response_us": 51_000.0} for
 CASES = {
     "lost-updates": {
         "pass": [{}],
-        "fail": [{"operations": [*TURNS, {**TURNS[-1], "outcome": "lost_update"}]}],
+        "fail": [
+            {"operations": [*TURNS, {**TURNS[-1], "outcome": "lost_update"}]},
+            {"keys": [{"elapsed_s": 11.0}, {"elapsed_s": 11.0, "update": "lost"}]},
+        ],
         "unknown": [{"operations": []}, {"operations": [{**TURNS[0], "age_s": None}]}],
     },
     "live-state-evicted": {
@@ -84,10 +93,17 @@ CASES = {
         ],
     },
     "loss-explained": {
-        "pass": [{}, {"operations": gone("evicted"), "samples": rising("evicted_keys", 3)}],
+        "pass": [
+            {},
+            {"operations": gone("evicted"), "samples": rising("evicted_keys", 3)},
+            {"keys": found(2, "evicted"), "samples": rising("evicted_keys", 2)},
+        ],
         "fail": [
             {"operations": gone("evicted"), "samples": rising("evicted_keys", 2)},
             {"operations": gone("missing"), "samples": rising("evicted_keys", 9)},
+            {"operations": gone("deleted"), "samples": rising("evicted_keys", 9)},
+            {"keys": found(2, "evicted"), "samples": rising("evicted_keys", 1)},
+            {"keys": found(1, "missing")},
         ],
         "unknown": [RESTARTED, {"samples": POLLS[:1]}, {"operations": []}],
     },
@@ -394,6 +410,52 @@ def test_late_generator_leaves_a_pass_that_does_not_rest_on_the_load(tmp_path):
     run = make_run(tmp_path, **{**CALM, **EVICTING, **LATE})
 
     assert found_by("loss-explained", run).verdict == "pass"
+
+
+EXPLAINED = {
+    "they agree": (found(1000, "evicted"), 1001),
+    "5 more (": (found(995, "evicted"), 1000),
+    "which may be keys that are not the run's": (found(995, "evicted"), 1000),
+    "7 of them were found only after their time to live": (
+        [*found(993, "evicted"), *found(7, "expired")],
+        1000,
+    ),
+    "20 fewer (": ([*found(1000, "evicted"), *found(20, "expired")], 1000),
+    "3 that were not looked for in time": ([*found(990, "evicted"), *found(3, "unread")], 1000),
+    "were not looked for at the end": ([], 1000),
+}
+
+
+@pytest.mark.parametrize("says", EXPLAINED)
+def test_losses_are_held_against_evictions_to_a_thousandth(tmp_path, says):
+    """Or the finding says by how much they do not agree, and what that may be."""
+    keys, evicted_keys = EXPLAINED[says]
+    run = make_run(
+        tmp_path, **{**CALM, "keys": keys, "samples": rising("evicted_keys", evicted_keys)}
+    )
+
+    finding = found_by("loss-explained", run)
+
+    assert finding.verdict == "pass"
+    assert says in finding.says
+
+
+def test_each_loss_is_counted_once(tmp_path):
+    """Three that turns found, two more at the end: five keys were evicted."""
+    run = make_run(
+        tmp_path,
+        **{
+            **CALM,
+            "operations": gone("evicted"),
+            "keys": found(2, "evicted"),
+            "samples": rising("evicted_keys", 5),
+        },
+    )
+
+    says = found_by("loss-explained", run).says
+
+    assert says.startswith("5 conversations were gone before their time; ")
+    assert says.endswith("they agree")
 
 
 def finding(verdict, severity="critical"):
