@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,30 @@ def _no_server_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator
     base = tmp_path_factory.getbasetemp()
     yield
     wait_until(lambda: not _servers_below(base), why=f"no server left of {_servers_below(base)}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ports_of_ones_own() -> Iterator[None]:
+    """
+    No server gets the port on which another test has just stopped one.
+
+    A client that goes on trying for some seconds would talk to the new one. So each worker goes
+    round its own thousand ports, below those that the kernel gives out.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = cycle(range(20_000 + worker * 1_000, 21_000 + worker * 1_000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "free_port", lambda: next(filter(_is_free, ports)))
+        yield
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 @pytest.fixture
@@ -106,6 +132,23 @@ def start_server(
     Settings that a profile does not know are given as ``directives={"repl-timeout": "9"}``; a
     folder and a log of its own only where they matter.
     """
+    with _starting(server_binary, tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_servers(
+    server_binary: binaries.ServerBinary, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartServer]:
+    """Like ``start_server``, for servers that the tests of a file share."""
+    with _starting(server_binary, tmp_path_factory) as start:
+        yield start
+
+
+@contextmanager
+def _starting(
+    server_binary: binaries.ServerBinary, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartServer]:
     with ExitStack() as servers:
 
         def start(

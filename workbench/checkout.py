@@ -6,12 +6,15 @@ from pathlib import Path
 from workbench.errors import ParameterError, UsageError, nearest
 
 __all__ = [
+    "driver_names",
     "example_run_dir",
     "experiments_dir",
     "find_notebook",
     "loadtests_dir",
+    "mixes_dir",
     "notebooks_dir",
     "runs_dir",
+    "slo_file",
 ]
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -22,9 +25,25 @@ def loadtests_dir() -> Path:
     return _beside("loadtests")
 
 
+def driver_names() -> list[str]:
+    """The ways to carry a turn to the server: files beside the scenarios, named without ending."""
+    files = (_beside("loadtests") / "drivers").glob("*.py")
+    return sorted(path.stem for path in files if "def open_slot(" in path.read_text())
+
+
 def experiments_dir() -> Path:
     """The folder of the experiment files."""
     return _beside("loadtests") / "experiments"
+
+
+def mixes_dir() -> Path:
+    """The folder of the mixes: what people do."""
+    return _beside("loadtests") / "mixes"
+
+
+def slo_file() -> Path:
+    """The service level objectives that come with the load; every bound in it is assumed."""
+    return _beside("loadtests") / "slo.toml"
 
 
 def notebooks_dir() -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from workbench.diagnostics.finding import RULES
+from workbench.state import errors
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -16,14 +17,20 @@ import generate_docs  # noqa: E402
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
-@pytest.mark.parametrize("name", ["cli.md", "run-directory.md", "rules.md", "experiments.md"])
-def test_reference_page_is_what_the_code_says(name):
+@pytest.fixture(scope="module")
+def pages():
+    """The reference as the code says it."""
+    return generate_docs.pages()
+
+
+@pytest.mark.parametrize(
+    "name", ["cli.md", "run-directory.md", "rules.md", "experiments.md", "slo.md"]
+)
+def test_reference_page_is_what_the_code_says(pages, name):
     """A page of docs/reference that the code has outgrown fails; `make docs` writes it again."""
     page = ROOT / "docs" / "reference" / name
 
-    text = generate_docs.pages()[name]
-
-    assert page.read_text() == text
+    assert page.read_text() == pages[name]
 
 
 def test_every_command_and_every_rule_is_in_the_reference():
@@ -58,6 +65,31 @@ def test_links_between_pages_lead_somewhere(page):
     broken = [link for link in links if not (page.parent / link).exists()]
 
     assert broken == []
+
+
+def test_table_of_errors_is_what_the_classes_say():
+    """Every error that a chat service can meet, with its code, status and outcome."""
+    page = (ROOT / "docs/how-to/best-practices.md").read_text()
+    rows = re.findall(r"^\| `(\w+Error)` \| `(\w+)` \| (\d+) \| (\w+) \| (\w+) \|", page, re.M)
+    kinds = {
+        kind.__name__: kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.StateError)
+    }
+    del kinds["StateError"]
+    made = {
+        "SchemaTooNewError": lambda: errors.SchemaTooNewError(found=2, supported=1),
+        "SessionLostError": lambda: errors.SessionLostError("gone", reason="unknown"),
+    }
+
+    said = {}
+    for name, kind in kinds.items():
+        error = made.get(name, lambda kind=kind: kind("text"))()
+        applied = {True: "yes", False: "no", None: "unknown"}[error.applied]
+        retryable = "yes" if error.retryable else "no"
+        said[name] = (error.code, str(error.http_status), retryable, applied)
+
+    assert {row[0]: row[1:] for row in rows} == said
 
 
 def test_readme_names_only_make_targets_that_exist():

@@ -11,6 +11,7 @@ from tests.commands import children, ended, only_run, processes_below, under_loa
 from tests.waiting import wait_until
 from workbench.runs.manifest import read_manifest
 from workbench.runs.run import Run
+from workbench.runs.schema import TABLES
 
 SHORT = ["run", "demo", "--rate", 60, "--maxmemory", "4mb", "--no-report"]
 
@@ -40,7 +41,15 @@ def prefilling(process, folder):
         pytest.param(prefilling, id="prefilling", marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("victim", ["conductor", "server", "sampler", "load"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "conductor",
+        "server",
+        pytest.param("sampler", marks=pytest.mark.slow),
+        pytest.param("load", marks=pytest.mark.slow),
+    ],
+)
 def test_run_of_which_a_process_is_killed_early_leaves_nothing_running(tmp_path, victim, phase):
     """Its directory can be read as failed, or is sealed so; nothing else is left of it."""
     process = workbench(tmp_path, *SHORT, "--duration", "20s")
@@ -61,7 +70,7 @@ def test_run_of_which_a_process_is_killed_early_leaves_nothing_running(tmp_path,
         why = read_manifest(run_dir).why
         assert f"the {victim}" in why or "ended with -9" in why
     assert read_manifest(run_dir).status == "failed", err
-    assert sorted(Run(run_dir).manifest.rows) == ["events", "generator", "operations", "samples"]
+    assert set(Run(run_dir).manifest.rows) == set(TABLES)
     assert list(run_dir.rglob(".*")) == []
     assert not (run_dir / "server").exists()
     assert list((tmp_path / "tmp").iterdir()) == []
@@ -81,6 +90,7 @@ def test_interrupt_before_anything_is_recorded_leaves_a_sealed_run(tmp_path):
     assert processes_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_interrupt_while_the_report_is_written_keeps_the_run(tmp_path):
     """The run is sealed by then; the message says how to get the report."""
     process = workbench(tmp_path, *SHORT[:-1], "--duration", "1s")
@@ -139,6 +149,7 @@ def test_run_on_a_disk_that_fills_up_fails_and_can_be_read(tmp_path):
         assert processes_below(disk) == []
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_do_not_meet(tmp_path):
     """Each has its own server, its own directory, and all of its own turns."""
     both = [workbench(tmp_path, *SHORT, "--duration", "3s", "--seed", seed) for seed in (1, 2)]
@@ -163,7 +174,7 @@ time.time = lambda: wall() + ({step} if time.monotonic() - start > 5 else 0)
 @pytest.mark.parametrize(
     ("step_s", "moved"),
     [
-        pytest.param(3600, True, id="forward"),
+        pytest.param(3600, True, id="forward", marks=pytest.mark.slow),
         pytest.param(-3600, True, id="back", marks=pytest.mark.slow),
         pytest.param(0, False, id="not at all", marks=pytest.mark.slow),
     ],

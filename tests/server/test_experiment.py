@@ -146,7 +146,14 @@ def test_interrupted_experiment_is_sealed_and_reported(tmp_path, number):
     assert all(map(ended, helpers.values()))
 
 
-@pytest.mark.parametrize("victim", ["server", "sampler", "load"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "server",
+        pytest.param("sampler", marks=pytest.mark.slow),
+        pytest.param("load", marks=pytest.mark.slow),
+    ],
+)
 def test_experiment_fails_when_a_process_of_it_dies(tmp_path, victim):
     """The message says which, with the end of its log; the others end, and the run is sealed."""
     process = workbench(tmp_path, *short("--duration", "30s"))

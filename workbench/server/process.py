@@ -109,6 +109,15 @@ class PrivateServer:
         """Whether its process is alive."""
         return self._process is not None and self._process.poll() is None
 
+    def ended(self, *, within_s: float) -> bool:
+        """Whether its process is gone, or goes within the time."""
+        if self._process is not None:
+            try:
+                self._process.wait(timeout=within_s)
+            except subprocess.TimeoutExpired:
+                return False
+        return True
+
     def start(self) -> Self:
         """
         Start it and wait until it answers.
