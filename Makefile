@@ -8,6 +8,8 @@ export IPYTHONDIR := $(CACHE)/ipython
 export JUPYTER_CONFIG_DIR := $(CACHE)/jupyter/config
 export JUPYTER_DATA_DIR := $(CACHE)/jupyter/data
 export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter/runtime
+# A run starts several processes: without bytecode each compiles all that it imports, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 # Capabilities that must be there, or the tests fail: make test REQUIRE="redis-on-path chromium"
@@ -44,7 +46,7 @@ contracts: .venv/.ready ## which room may import which
 	@$(BIN)/lint-imports --no-cache --config pyproject.toml
 
 pytest: .venv/.ready ## tests: units, real servers, a headless load, notebooks
-	@$(PYTEST) -m "not alone" --numprocesses 3 --dist loadfile
+	@$(PYTEST) -m "not alone" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 	@$(PYTEST) -m alone
 
 docs: .venv/.ready ## write the generated pages of docs/reference again
