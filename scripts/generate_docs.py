@@ -1,4 +1,4 @@
-"""Write docs/reference from the code: command line, run directory, rules, experiments."""
+"""Write docs/reference from the code: command line, run directory, rules, experiments, SLOs."""
 
 import math
 import subprocess
@@ -8,16 +8,18 @@ from pathlib import Path
 
 import typer
 
-from workbench.checkout import experiments_dir
+from workbench.checkout import experiments_dir, slo_file
 from workbench.cli import EXIT_CODES, app
 from workbench.diagnostics.finding import RULES, Rule
+from workbench.diagnostics.slo import TERMS, Term
 from workbench.experiments.spec import KEYS, Experiment, Key, read_experiment
 from workbench.flows.model import FLOWS
 from workbench.runs.manifest import STATUSES
-from workbench.runs.schema import OUTCOMES, SCHEMA_VERSION, TABLES, Column
+from workbench.runs.schema import KEY_STATES, OUTCOMES, SCHEMA_VERSION, TABLES, Column
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTE = "<!-- Written by `make docs` from the code: change it there. -->\n"
+_HOLD = "../explanation/honest-figures.md#when-figures-do-not-hold"
 
 
 def pages() -> dict[str, str]:
@@ -27,6 +29,7 @@ def pages() -> dict[str, str]:
         "run-directory.md": run_directory(),
         "rules.md": rules(),
         "experiments.md": experiments(),
+        "slo.md": objectives(),
     }
 
 
@@ -74,7 +77,8 @@ def run_directory() -> str:
         "```\n"
         "manifest.json    status, experiment, seed, versions, host, server, phases, counts\n"
         "redis.conf       what the private server was started with\n"
-        "operations/      Parquet parts; so are the next three\n"
+        "operations/      Parquet parts; so are the next four\n"
+        "keys/\n"
         "samples/\n"
         "events/\n"
         "generator/\n"
@@ -99,6 +103,8 @@ def run_directory() -> str:
         ]
     parts.append("## Outcomes\n\n| outcome | meaning |\n| --- | --- |")
     parts += [f"| {name} | {meaning} |" for name, meaning in OUTCOMES.items()]
+    parts.append("\n## States of a key\n\n| state | meaning |\n| --- | --- |")
+    parts += [f"| {name} | {meaning} |" for name, meaning in KEY_STATES.items()]
     return "\n".join(parts) + "\n"
 
 
@@ -122,7 +128,7 @@ def experiments() -> str:
         'with the nearest one that does. Durations are written as `"90s"`, `"1.5m"` or '
         '`"250ms"`, sizes as in redis.conf: `"64mb"`.\n',
     ]
-    for table in ("", "server", "load"):
+    for table in ("", "server", "load", "habits"):
         parts += [
             f"## [{table}]\n" if table else "## At the top\n",
             "| key | kind | default | bounds | option | meaning |",
@@ -131,7 +137,9 @@ def experiments() -> str:
             "",
         ]
     parts.append(
-        "## [mix]\n\nThe weight of each flow, by conversation; the scenario's own if left out. "
+        "## [mix]\n\nThe weight of each flow, by conversation; the scenario's own if left out. Or "
+        '`mix = "suggested"`, at the top: weights, pauses and habits of a file in '
+        "`loadtests/mixes`, where all that is assumed of people stands. "
         f"Flows: {', '.join(f'`{flow}`' for flow in FLOWS)}.\n\n"
         "## The experiments that are here\n\n"
         "| experiment | question |\n| --- | --- |"
@@ -139,6 +147,39 @@ def experiments() -> str:
     for path in sorted(experiments_dir().glob("*.toml")):
         parts.append(f"| `{path.stem}` | {read_experiment(path).question} |")
     return "\n".join(parts) + "\n"
+
+
+def objectives() -> str:
+    """The keys of a file of objectives, when each is kept, and the file that is here."""
+    parts = [
+        f"# Service level objectives\n\n{NOTE}",
+        "What is promised of the conversations stands in a TOML file; `workbench check --slo` and "
+        "`workbench run --slo` hold a run against it, and say by how much a bound was broken: "
+        "[how to run it in CI](../how-to/run-in-ci.md). Any of these keys may be left out, and "
+        "promises nothing then. One that does not exist is refused with the nearest one that "
+        "does.\n",
+        "| key | kind | bound | what is bounded, in the measured phase |\n"
+        "| --- | --- | --- | --- |",
+        *(_term(term) for term in TERMS),
+        "",
+        'A duration is a text with its unit, such as `"250ms"`. A share is a number from 0 to 1: '
+        "0.001 is one in a thousand.\n",
+        "An objective is *kept* at its bound, *broken* beyond it, or *unknown*:\n",
+        "- Fewer than 100 turns tell nothing, for the 99.9th percentile fewer than 1,000. Of lost "
+        "updates one is enough.\n"
+        f"- Where [the figures do not hold]({_HOLD}) or the run broke off, nothing is kept. What "
+        "was lost or failed there was lost all the same; but responses and the delivered share are "
+        "unknown where the load was late, since that is part of them.\n",
+        f"These come with the load, in `loadtests/slo.toml`:\n\n```toml\n{slo_file().read_text()}"
+        "```",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _term(term: Term) -> str:
+    kind = {"count": "whole number"}.get(term.kind, term.kind)
+    side = "at least" if term.at_least else "at most"
+    return f"| `{term.name}` | {kind} | {side} | {term.meaning} |"
 
 
 def _key(key: Key, default: object) -> str:
