@@ -22,19 +22,6 @@ from workbench.runs.run import Run
 pytestmark = pytest.mark.whole_command
 
 
-@pytest.fixture
-def ask(tmp_path):
-    """Carry out a command; its exit code, what it printed, and its complaints."""
-
-    def ask(*words, **environment):
-        process = workbench(tmp_path, *words, **environment)
-        out, err = process.communicate(timeout=90)
-        assert "Traceback" not in err
-        return process.returncode, out, err
-
-    return ask
-
-
 COMMANDS = ["run", "config", "serve", "sample", "seal", "check", "report", "list"]
 
 

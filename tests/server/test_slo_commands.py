@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.commands import ROOT, only_run, workbench
+from tests.commands import ROOT, only_run
 from tests.frames import make_run
 from workbench.cli.app import exit_code
 from workbench.diagnostics.finding import RULES, Finding, Findings
@@ -15,19 +15,6 @@ from workbench.diagnostics.slo import TERMS, SloFindings
 OURS = ROOT / "loadtests" / "slo.toml"
 
 pytestmark = pytest.mark.whole_command
-
-
-@pytest.fixture
-def ask(tmp_path):
-    """Carry out a command; its exit code, what it printed, and its complaints."""
-
-    def ask(*words, **environment):
-        process = workbench(tmp_path, *words, **environment)
-        out, err = process.communicate(timeout=90)
-        assert "Traceback" not in err
-        return process.returncode, out, err
-
-    return ask
 
 
 @pytest.fixture
