@@ -2,7 +2,7 @@
 
 from workbench.flows.model import Caller, Edit, Step, flow
 
-__all__ = ["GREETING", "LOGIN", "logged_in"]
+__all__ = ["GREETING", "LOGIN", "LOGIN_CALL", "logged_in"]
 
 
 def logged_in(caller: Caller, *, pending_in: int = 0, pending_out: int = 0) -> Edit:
@@ -30,7 +30,10 @@ def logged_in(caller: Caller, *, pending_in: int = 0, pending_out: int = 0) -> E
     )
 
 
-GREETING = Step("greeting", logged_in)
+LOGIN_CALL = ("login", "LoginApiCall")
+"""Where a conversation stands while the service asks who greets."""
+
+GREETING = Step("greeting", logged_in, api=LOGIN_CALL)
 """The message that opens every conversation."""
 
 LOGIN = flow("login", GREETING)

@@ -52,7 +52,7 @@ def read_mix(where: str | Path) -> Mix:
         raise ExperimentError(f"there is no mix {path.stem!r}{nearest(path.stem, known)}") from None
     except (tomllib.TOMLDecodeError, RecursionError, OSError, ValueError) as error:
         raise ExperimentError(f"{path} cannot be read: {error}") from None
-    known_habits = {each.name for each in fields(Habits)}
+    known_habits = {each.name.removesuffix("_s") for each in fields(Habits)}
     tables = {
         name: _table(content, name, keys, path)
         for name, keys in (("mix", None), ("think", {"median", "p95"}), ("habits", known_habits))
@@ -61,13 +61,17 @@ def read_mix(where: str | Path) -> Mix:
         if name not in tables:
             raise ExperimentError(f"{path}: unknown table {name!r}{nearest(name, tables)}")
     check_weights(tables["mix"], path)
-    try:
-        think_s = {f"think_{n}_s": parse_duration(v) for n, v in tables["think"].items()}
-    except (UsageError, OverflowError, TypeError) as error:
-        raise ExperimentError(f"{path}: [think]: {error}") from None
-    for name, share in tables["habits"].items():
-        check_share(name, share, path)
-    return Mix(tables["mix"], habits=Habits(**tables["habits"]), **think_s)
+    think_s = {
+        f"think_{name}_s": _seconds(value, "think", path) for name, value in tables["think"].items()
+    }
+    habits = {}
+    for name, value in tables["habits"].items():
+        if name.endswith("_share"):
+            check_share(name, value, path)
+            habits[name] = value
+        else:
+            habits[f"{name}_s"] = _seconds(value, "habits", path)
+    return Mix(tables["mix"], habits=Habits(**habits), **think_s)
 
 
 def check_weights(weights: object, where: object) -> None:
@@ -103,6 +107,13 @@ def check_share(name: str, share: object, where: object) -> None:
     good = isinstance(share, int | float) and not isinstance(share, bool)
     if not good or math.isnan(share) or not 0 <= share < 1:  # type: ignore[arg-type, operator]
         raise ExperimentError(f"{where}: {name} in [habits] is {share!r}: give a share below 1")
+
+
+def _seconds(value: Any, table: str, path: Path) -> float:
+    try:
+        return parse_duration(value)
+    except (UsageError, OverflowError, TypeError) as error:
+        raise ExperimentError(f"{path}: [{table}]: {error}") from None
 
 
 def _table(

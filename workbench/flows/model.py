@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
 from typing import Any, Final
@@ -51,12 +51,18 @@ class Step:
         asked: context and component that wait for this message, where the person may type what is
             not accepted there; then the conversation stays there. None where nothing can be wrong.
         pages: how often in a row it comes at most, as the pages of a list do.
+        api: context and component in which the conversation stands while the chat service waits
+            for its API, between the message and what it changes; None if it asks none.
+        answers: it is the API's answer, which comes a gap after the turn before, and not a
+            message of the person.
     """
 
     name: str
     edit: "Callable[[Caller], Edit]"
     asked: tuple[str, str] | None = None
     pages: int = 1
+    api: tuple[str, str] | None = None
+    answers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +79,16 @@ class Flow:
     steps: tuple[Step, ...]
 
     def script(self, random: Random, habits: "Habits") -> tuple[Step, ...]:
-        """The messages of one conversation: the steps, and what people do besides."""
-        messages: list[Step] = []
+        """The turns of one conversation: the steps, and what people do besides."""
+        turns: list[Step] = []
         for step in self.steps:
             if step.asked is not None:
                 wrong = _streak(random, habits.invalid_share, _INVALID_MAX)
-                messages += [_invalid(step)] * wrong
-            messages += [step] * (1 + _streak(random, habits.next_page_share, step.pages - 1))
-        return tuple(messages)
+                turns += [_invalid(step)] * wrong
+            calls = step.api is not None and habits.api_gap_s > 0
+            once = [_calling(step, first=not turns), _answer(step)] if calls else [step]
+            turns += once * (1 + _streak(random, habits.next_page_share, step.pages - 1))
+        return tuple(turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +100,22 @@ class Habits:
         invalid_share: of answers to an input step that are not accepted, three at most.
         next_page_share: of pages of a list after which the next one is asked for.
         away_share: of conversations in which one pause is longer than the state lives.
+        duplicate_share: of messages that are delivered twice, the second time to another process:
+            a double tap, or a webhook that was not answered fast enough.
+        duplicate_within_s: at most so long after the first, s.
+        redelivery_s: after so long a message that got no answer, or a refusal, is delivered
+            again, three times at most, s; 0 if it is given up.
+        api_gap_s: median of how long the chat service waits for its API, s; the state is written
+            before the call, and again with the answer. 0 leaves the calls out.
     """
 
     invalid_share: float = 0.0
     next_page_share: float = 0.0
     away_share: float = 0.0
+    duplicate_share: float = 0.0
+    duplicate_within_s: float = 0.2
+    redelivery_s: float = 0.0
+    api_gap_s: float = 0.0
 
 
 def flow(name: str, *steps: Step) -> Flow:
@@ -120,7 +139,7 @@ class Caller:
 
     def __init__(self, seed: int, number: int) -> None:
         self._random = Random(f"{seed}/{number}")
-        self.identifier = f"{IDENTIFIER_PREFIX}{number:09d}"
+        self.identifier = self.identifier_of(number)
         first, last = self._random.choice(_FIRST_NAMES), self._random.choice(_LAST_NAMES)
         self.name = (first, last)
         self.handle = f"{first}_{last}_{number}".lower()
@@ -128,6 +147,11 @@ class Caller:
         # Most members hold one account of their own and one that they share.
         accounts = self._random.choices((1, 2), weights=(2, 8))[0]
         self.account_ids = [self.fresh_id() for _ in range(accounts)]
+
+    @staticmethod
+    def identifier_of(number: int) -> str:
+        """The identifier of the caller of that number."""
+        return f"{IDENTIFIER_PREFIX}{number:09d}"
 
     def hold(self, accounts: int) -> None:
         """Have so many accounts, if there are fewer."""
@@ -279,6 +303,24 @@ def _invalid(step: Step) -> Step:
         return Edit(context, component, {"incoming_message": caller.incoming("what?")})
 
     return Step(f"{step.name} (invalid)", edit)
+
+
+@cache
+def _calling(step: Step, *, first: bool) -> Step:
+    """The message, up to the API call: the conversation waits for the answer."""
+    assert step.api is not None, "it asks the API"
+    context, component = step.api
+
+    def edit(caller: Caller) -> Edit:
+        message = {"incoming_message": caller.incoming("hi" if first else "1")}
+        return Edit(context, component, message, reset=first)
+
+    return Step(f"{step.name} (api call)", edit)
+
+
+@cache
+def _answer(step: Step) -> Step:
+    return replace(step, asked=None, answers=True)
 
 
 def _base64(value: Mapping[str, Any]) -> str:

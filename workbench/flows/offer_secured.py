@@ -50,6 +50,11 @@ OFFER_SECURED = flow(
     GREETING,
     Step("menu", _menu),
     Step("amount", _amount, asked=(_CONTEXT, "AmountInput")),
-    Step("handle", _handle, asked=(_CONTEXT, "HandleInput")),
-    Step("confirm", _confirm),
+    Step(
+        "handle",
+        _handle,
+        asked=(_CONTEXT, "HandleInput"),
+        api=(_CONTEXT, "ValidateAccountApiCall"),
+    ),
+    Step("confirm", _confirm, api=(_CONTEXT, "CreateCredexApiCall")),
 )

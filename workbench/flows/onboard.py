@@ -1,6 +1,6 @@
 """onboard: greet as a stranger, give a first and a last name, and become a member."""
 
-from workbench.flows.login import logged_in
+from workbench.flows.login import LOGIN_CALL, logged_in
 from workbench.flows.model import Caller, Edit, Step, flow
 
 __all__ = ["ONBOARD"]
@@ -36,7 +36,12 @@ def _last_name(caller: Caller) -> Edit:
 
 ONBOARD = flow(
     _CONTEXT,
-    Step("greeting", _greet),
+    Step("greeting", _greet, api=LOGIN_CALL),
     Step("first name", _first_name, asked=(_CONTEXT, "FirstNameInput")),
-    Step("last name", _last_name, asked=(_CONTEXT, "LastNameInput")),
+    Step(
+        "last name",
+        _last_name,
+        asked=(_CONTEXT, "LastNameInput"),
+        api=(_CONTEXT, "OnBoardMemberApiCall"),
+    ),
 )

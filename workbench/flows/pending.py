@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from workbench.flows.login import logged_in
+from workbench.flows.login import LOGIN_CALL, logged_in
 from workbench.flows.model import Caller, Edit, Flow, Step, flow
 
 __all__ = ["pending_flow"]
@@ -49,10 +49,10 @@ def pending_flow(context: str, kind: str, *, own: bool = False, confirmed: bool 
 
         return edit
 
-    listed = (context, "OfferListDisplay")
+    listed, call = (context, "OfferListDisplay"), (context, "ProcessOfferApiCall")
     picked = (
-        [Step("pick", pick, asked=listed), Step("confirm", done("confirm"))]
+        [Step("pick", pick, asked=listed), Step("confirm", done("confirm"), api=call)]
         if confirmed
-        else [Step("pick", done("3"), asked=listed)]
+        else [Step("pick", done("3"), asked=listed, api=call)]
     )
-    return flow(context, Step("greeting", greet), Step("menu", menu), *picked)
+    return flow(context, Step("greeting", greet, api=LOGIN_CALL), Step("menu", menu), *picked)

@@ -1,6 +1,6 @@
 """switch_account: a member with five accounts logs in, and goes to another of them."""
 
-from workbench.flows.login import logged_in
+from workbench.flows.login import LOGIN_CALL, logged_in
 from workbench.flows.model import Caller, Edit, Step, flow
 
 __all__ = ["SWITCH_ACCOUNT"]
@@ -30,6 +30,6 @@ def _pick(caller: Caller) -> Edit:
 
 SWITCH_ACCOUNT = flow(
     "switch_account",
-    Step("greeting", _greet),
+    Step("greeting", _greet, api=LOGIN_CALL),
     Step("account", _pick, asked=(_CONTEXT, "MultiAccountDashboard")),
 )

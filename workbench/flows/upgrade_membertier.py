@@ -25,4 +25,9 @@ def _confirm(caller: Caller) -> Edit:
     )
 
 
-UPGRADE_MEMBERTIER = flow(_CONTEXT, GREETING, Step("menu", _menu), Step("confirm", _confirm))
+UPGRADE_MEMBERTIER = flow(
+    _CONTEXT,
+    GREETING,
+    Step("menu", _menu),
+    Step("confirm", _confirm, api=(_CONTEXT, "UpgradeMembertierApiCall")),
+)

@@ -29,4 +29,9 @@ def _back(caller: Caller) -> Edit:
     return Edit("account", "AccountDashboard", {"incoming_message": caller.incoming("dashboard")})
 
 
-VIEW_LEDGER = flow(_CONTEXT, GREETING, Step("page", _page, pages=6), Step("back", _back))
+VIEW_LEDGER = flow(
+    _CONTEXT,
+    GREETING,
+    Step("page", _page, pages=6, api=(_CONTEXT, "GetLedgerApiCall")),
+    Step("back", _back),
+)

@@ -13,7 +13,13 @@ def test_suggested_mix_has_every_flow_and_its_habits():
 
     assert set(mix.weights) == set(FLOWS)
     assert (mix.think_median_s, mix.think_p95_s) == (8.0, 45.0)
-    assert mix.habits == Habits(invalid_share=0.10, next_page_share=0.5, away_share=0.03)
+    assert mix.habits == Habits(
+        invalid_share=0.10,
+        next_page_share=0.5,
+        away_share=0.03,
+        duplicate_share=0.02,
+        api_gap_s=0.6,
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,6 +33,8 @@ def test_suggested_mix_has_every_flow_and_its_habits():
         ("[mix]\nlogin = 1\n[habits]\ninvalid_share = 1.0", "below 1"),
         ("[mix]\nlogin = 1\n[habits]\ninvalid_share = nan", "below 1"),
         ("[mix]\nlogin = 1\n[think]\nmedian = 'soon'", "soon"),
+        ("[mix]\nlogin = 1\n[habits]\napi_gap = 'soon'", r"\[habits\].*soon"),
+        ("[mix]\nlogin = 1\n[habits]\napi_gap_s = 1", "unknown key 'api_gap_s'.*api_gap"),
         ("[mix]\nlogin = 1\n[thinks]\nmedian = 8", "unknown table 'thinks'.*think"),
         ("mix = 3", "not a table"),
         ("[mix", "cannot be read"),
