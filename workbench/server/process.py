@@ -86,6 +86,7 @@ class PrivateServer:
         self.url = ""
         self.configuration = ""
         self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0  # none yet
 
     def __enter__(self) -> Self:
         return self.start()
@@ -120,7 +121,7 @@ class PrivateServer:
 
     def start(self) -> Self:
         """
-        Start it and wait until it answers.
+        Start it and wait until it answers. One that was stopped gets the port that it had.
 
         Raises:
             ServerError: the folder holds data of another engine, or of nobody knows which.
@@ -131,7 +132,7 @@ class PrivateServer:
         self._stamp()
         # Another process may take the port between the look and the start: then look again.
         for _ in range(5):
-            port = free_port()
+            port = self._port or free_port()
             self.url = f"redis://127.0.0.1:{port}"
             self.configuration = self._configuration(port)
             (self.folder / "redis.conf").write_text(self.configuration)
@@ -148,6 +149,7 @@ class PrivateServer:
                     preexec_fn=die_with_parent(),  # noqa: PLW1509
                 )
             if self._wait_ready():
+                self._port = port
                 return self
             if "Address already in use" not in tail(self.log):
                 break
