@@ -35,6 +35,7 @@ _CALM: dict[str, dict[str, Any]] = {
         "ttl_s": 300.0,
         "conversation": 0,
         "turn": 2,
+        "delivery": 0,
         "worker": 0,
     },
     "keys": {
@@ -117,6 +118,7 @@ def make_run(
     host: Mapping[str, Any] | None = None,
     ours: bool = True,
     config: Mapping[str, str] | None = None,
+    experiment: Mapping[str, Any] | None = None,
     **tables: Rows,
 ) -> Run:
     """
@@ -129,6 +131,7 @@ def make_run(
         host: of the manifest.
         ours: the server was a private one.
         config: its settings, of the manifest.
+        experiment: of the manifest, what differs from a calm one's.
         tables: rows by table, each with its ``elapsed_s``.
     """
     path.mkdir(parents=True, exist_ok=True)
@@ -138,7 +141,12 @@ def make_run(
     manifest = Manifest(
         run_id=path.name,
         status=status,
-        experiment={"name": "made", "scenario": "steady", "turns_per_s": 100.0},
+        experiment={
+            "name": "made",
+            "scenario": "steady",
+            "turns_per_s": 100.0,
+            **(experiment or {}),
+        },
         seed=1,
         started_unix_s=START_UNIX_S - 2.0,
         host=dict(host or {}),

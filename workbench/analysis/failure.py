@@ -6,8 +6,11 @@ from workbench.analysis.windows import needed
 
 __all__ = ["FAILED", "failed_share", "sent"]
 
-FAILED = ("refused", "timeout", "conflict", "duplicate", "error")
-"""Outcomes of a turn that was not carried out. A conversation that is gone is none of them."""
+FAILED = ("refused", "timeout", "conflict", "error")
+"""
+Outcomes of a turn that was not carried out. A conversation that is gone is none of them, nor is a
+message that had been applied before.
+"""
 
 
 def sent(operations: pd.DataFrame) -> pd.DataFrame:

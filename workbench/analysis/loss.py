@@ -21,7 +21,7 @@ __all__ = [
 PAUSES_S = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 90.0, 120.0, 300.0)
 """Limits of the classes of pause, s, that charts and findings tell losses by."""
 
-_GONE = ("evicted", "expired", "restarted", "deleted", "missing")
+_GONE = ("evicted", "expired", "restarted", "deleted", "elsewhere", "missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Loss:
 
     Attributes:
         turns: turns that went on with a conversation, and were sent.
-        evicted, expired, restarted, deleted, missing: of these, turns without state, by cause.
+        evicted, expired, restarted, deleted, elsewhere, missing: of these, turns without state, by
+            cause.
         pause_s_p50, pause_s_least: since the last write of the evicted ones, s; NaN if none.
         ttl_left_s_p50: time to live that they had left, s; NaN if none.
     """
@@ -41,6 +42,7 @@ class Loss:
     expired: int
     restarted: int
     deleted: int
+    elsewhere: int
     missing: int
     pause_s_p50: float
     pause_s_least: float
@@ -49,7 +51,7 @@ class Loss:
     @property
     def gone(self) -> int:
         """Turns without state, whatever the cause."""
-        return self.evicted + self.expired + self.restarted + self.deleted + self.missing
+        return sum(getattr(self, cause) for cause in _GONE)
 
     @property
     def evicted_share(self) -> float | None:
@@ -166,7 +168,9 @@ def loss_by_step(operations: pd.DataFrame) -> pd.DataFrame:
 
 
 def _needing_state(operations: pd.DataFrame) -> pd.DataFrame:
-    frame = needed(operations, "operation", "outcome", "age_s", "ttl_s")
+    frame = needed(operations, "operation", "outcome", "age_s", "ttl_s", "delivery")
     # A turn that was refused, or got no answer, says nothing of whether its state was there.
-    answered = frame["outcome"].isin(["ok", *_GONE])
-    return frame[(frame["operation"] == "update") & answered]
+    gone = frame["outcome"].isin(_GONE)
+    # A message that is delivered again finds no more gone than was gone the first time.
+    counts = (frame["outcome"] == "ok") | (gone & (frame["delivery"] == 0))
+    return frame[(frame["operation"] == "update") & counts]

@@ -73,7 +73,7 @@ def validity(
     during = generator[generator["elapsed_s"].between(0, measured_s + 1)]
     # Of several processes the busiest is late first: a mean over all would hide it.
     cpu_share = float(during.groupby("worker")["cpu_share"].mean().max())
-    gap_s = _longest_gap_s(samples, measured_s)
+    gap_s = _longest_gap_s(samples, events[events["kind"] == "fault"], measured_s)
     moved = events["label"][events["kind"] == "clock_step"]
     reasons = reasons_against(
         turns=turns,
@@ -151,10 +151,15 @@ def reasons_against(
     return tuple(reasons)
 
 
-def _longest_gap_s(samples: pd.DataFrame, measured_s: float) -> float:
+def _longest_gap_s(samples: pd.DataFrame, faults: pd.DataFrame, measured_s: float) -> float:
+    """Longest time between two samples, less that in which the server was kept from answering."""
     during = samples["elapsed_s"][samples["elapsed_s"].between(0, measured_s)]
-    edges = pd.concat([pd.Series([0.0]), during, pd.Series([measured_s])])
-    return float(edges.diff().max())
+    edges = pd.concat([pd.Series([0.0]), during, pd.Series([measured_s])], ignore_index=True)
+    excused = pd.Series(0.0, index=edges.index)
+    for start_s, lasts_s in zip(faults["elapsed_s"], faults["duration_s"], strict=True):
+        within = edges.clip(upper=start_s + lasts_s) - edges.shift().clip(lower=start_s)
+        excused += within.clip(lower=0).fillna(0)
+    return float((edges.diff() - excused).max())
 
 
 def _starved_share(seconds: pd.DataFrame, measured: pd.DataFrame) -> float:

@@ -120,9 +120,8 @@ TERMS: Final = (
         "error_share",
         "error_share",
         "share",
-        "turns that were refused, timed out, lost every race, counted as delivered twice or went "
-        "wrong otherwise (outcomes `refused`, `timeout`, `conflict`, `duplicate`, `error`), of all "
-        "that were sent",
+        "turns that were refused, timed out, lost every race or went wrong otherwise (outcomes "
+        "`refused`, `timeout`, `conflict`, `error`), of all that were sent",
         _errors,
     ),
     Term(
@@ -130,8 +129,8 @@ TERMS: Final = (
         "lost_state_share",
         "share",
         "turns whose conversation was gone before its time to live was over (outcomes `evicted`, "
-        "`restarted`, `deleted` and `missing`), of those that went on with one and were answered, "
-        "since the first eviction if there was any; `expired` is no loss",
+        "`restarted`, `deleted`, `elsewhere` and `missing`), of those that went on with one and "
+        "were answered, since the first eviction if there was any; `expired` is no loss",
         _lost_state,
     ),
     Term(

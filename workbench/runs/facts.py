@@ -27,8 +27,7 @@ def run_facts(run: "Run") -> dict[str, str]:
         f"{manifest.server.get('allocator', 'allocator unknown')}",
         "Load": f"{_offered(experiment)} for {format_duration(run.measured_s)}, "
         f"seed {manifest.seed}",
-        "Pauses": f"median {format_duration(experiment.get('think_median_s', math.nan))}, p95 "
-        f"{format_duration(experiment.get('think_p95_s', math.nan))}, uncompressed",
+        "Pauses": _pauses(experiment),
         "Host": f"{host.get('cores') or 'unknown'} cores, memory limit {limit} "
         f"({host.get('memory_limit_source') or 'no source'}), "
         f"overcommit_memory {host.get('overcommit_memory', 'unknown')}",
@@ -45,6 +44,16 @@ def began(started_unix_s: float) -> str:
 def server_name(server: Mapping[str, Any]) -> str:
     """The server of a manifest: ``Redis 7.0.15``."""
     return f"{str(server.get('engine', 'unknown')).capitalize()} {server.get('version', '')}".strip()
+
+
+def _pauses(experiment: Mapping[str, Any]) -> str:
+    factor = experiment.get("compression", 1.0)
+    median_s, p95_s = (experiment.get(f"think_{name}_s", math.nan) for name in ("median", "p95"))
+    told = f"compressed {factor:g} times, from a " if factor > 1 else ""
+    return (
+        f"{told}median {format_duration(median_s)}, p95 {format_duration(p95_s)}"
+        f"{'' if told else ', uncompressed'}"
+    )
 
 
 def _offered(experiment: Mapping[str, Any]) -> str:

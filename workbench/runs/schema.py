@@ -7,6 +7,7 @@ History of SCHEMA_VERSION:
        aof_rewrites_consecutive_failures; manifest.host: available_bytes, filesystem,
        disk_free_bytes
     3  table keys; outcomes restarted and deleted
+    4  operations: delivery; outcome elsewhere; events of kind fault
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 __all__ = ["KEY_STATES", "OUTCOMES", "SCHEMA_VERSION", "TABLES", "Column", "Table"]
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 OUTCOMES: Final = {
     "ok": "the turn was carried out",
@@ -25,6 +26,8 @@ OUTCOMES: Final = {
     "restarted": "the conversation was gone, and the server had been restarted since its last write",
     "deleted": "the conversation was gone; nothing was evicted since, but commands deleted keys",
     "missing": "the conversation was gone, and nothing explains it",
+    "elsewhere": "another task's Redis has the conversation's latest state; this one has none, or an "
+    "older one",
     "lost_update": "the conversation was there without its turn before, which had been acknowledged",
     "duplicate": "the message had been applied before",
     "conflict": "other writers won every race until the deadline",
@@ -97,6 +100,7 @@ _OPERATIONS: Final = Table(
         Column("ttl_s", pa.float32(), "s", "time to live that each write gives"),
         Column("conversation", pa.int32(), "", "number of the conversation in the run"),
         Column("turn", pa.int16(), "", "number of the turn in its conversation, from 0"),
+        Column("delivery", pa.int16(), "", "0; or which further delivery of the turn's message"),
         Column("worker", pa.int16(), "", "which load process"),
     ),
 )
@@ -157,7 +161,7 @@ _EVENTS: Final = Table(
     (
         Column("unix_s", pa.float64(), "s", "when it began"),
         Column("duration_s", pa.float64(), "s", "how long it lasted; 0 for an instant"),
-        Column("kind", _NAME, "", "phase, aof_rewrite, clock_step, impossible_value"),
+        Column("kind", _NAME, "", "phase, fault, aof_rewrite, clock_step, impossible_value"),
         Column("label", pa.string(), "", "which one: prefill, origin (of the schedule), warm-up, measure, cool-down; ok, err; +3600 s"),
         Column("detail", pa.string(), "", "what else the source said of it"),
     ),

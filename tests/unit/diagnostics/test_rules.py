@@ -69,7 +69,22 @@ RESTARTED = {"samples": restarted()}
 REFUSED_FORK = "Can't rewrite append only file in background: fork: Cannot allocate memory"
 LATE = {"operations": [{**turn, "lag_us": 50_000.0, "response_us": 51_000.0} for turn in TURNS]}
 
+SPLIT = {"experiment": {"tasks": 3}}
+COMPRESSED = {"experiment": {"compression": 20.0}}
+
 CASES = {
+    "state-elsewhere": {
+        "pass": [SPLIT],
+        "fail": [{**SPLIT, "operations": gone("elsewhere", 1)}],
+        "unknown": [{**SPLIT, "operations": []}],
+        "not applicable": [{}],
+    },
+    "lru-clock": {
+        "pass": [{**COMPRESSED, "operations": gone("evicted", age_s=12.0)}],
+        "fail": [{**COMPRESSED, "operations": gone("evicted", age_s=2.0)}],
+        "unknown": [{**COMPRESSED, "operations": []}],
+        "not applicable": [{"operations": gone("evicted", age_s=2.0)}, COMPRESSED],
+    },
     "lost-updates": {
         "pass": [{}],
         "fail": [
@@ -119,10 +134,10 @@ CASES = {
         ],
     },
     "turns-failed": {
-        "pass": [{}, {"operations": gone("evicted")}],
+        "pass": [{}, {"operations": gone("evicted")}, {"operations": gone("duplicate")}],
         "fail": [
             {"operations": gone(outcome, 1)}
-            for outcome in ("refused", "timeout", "conflict", "duplicate", "error")
+            for outcome in ("refused", "timeout", "conflict", "error")
         ],
         "unknown": [{"operations": []}],
     },
