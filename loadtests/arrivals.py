@@ -24,6 +24,9 @@ _P95: Final = 1.6449
 _LONGEST_SHARE: Final = 0.999
 _SAMPLES: Final = 4000
 _CELLS: Final = 20_000
+_GAP_MAX_S: Final = 30.0
+_GAP_SIGMA: Final = log(3.0) / _P95
+"""Of the logarithm of an API call's time, of which the 95th percentile is three medians."""
 
 Shape = Sequence[tuple[float, float]]
 """Corners of a rate over time: shares of the duration, and factors."""
@@ -69,6 +72,8 @@ class Schedule:
         first: index of a conversation's first turn in ``due_s``, by conversation, and the total.
         due_s: intended time of each turn, s from the start of the warm-up; negative before it.
         history_s: how long before 0 arrivals began: one longest conversation.
+        again_s: how long after each turn its message is delivered again, s; NaN for most; None if
+            none is.
     """
 
     flows: tuple[Flow, ...]
@@ -77,6 +82,7 @@ class Schedule:
     first: np.ndarray
     due_s: np.ndarray
     history_s: float
+    again_s: np.ndarray | None = None
 
     def flow_of(self, conversation: int) -> Flow:
         """The flow that a conversation follows."""
@@ -86,11 +92,14 @@ class Schedule:
         """Intended times of a conversation's turns, s."""
         return self.due_s[self.first[conversation] : self.first[conversation + 1]]
 
-    def due_between(self, start_s: float, stop_s: float) -> tuple[np.ndarray, np.ndarray]:
-        """The turns due in ``[start_s, stop_s)``: their times in order, and their conversations."""
+    def due_between(self, start_s: float, stop_s: float) -> np.ndarray:
+        """Indices of the turns due in ``[start_s, stop_s)``, in the order of their times."""
         chosen = np.flatnonzero((self.due_s >= start_s) & (self.due_s < stop_s))
-        chosen = chosen[np.argsort(self.due_s[chosen], kind="stable")]
-        return self.due_s[chosen], np.searchsorted(self.first, chosen, side="right") - 1
+        return chosen[np.argsort(self.due_s[chosen], kind="stable")]
+
+    def conversations_of(self, turns: np.ndarray) -> np.ndarray:
+        """The conversations that the turns of these indices belong to."""
+        return np.searchsorted(self.first, turns, side="right") - 1
 
 
 def draw(plan: LoadPlan) -> Schedule:
@@ -112,7 +121,7 @@ def draw(plan: LoadPlan) -> Schedule:
     longest_s = 0.0
     for scripts in samples:
         first = _first(scripts)
-        pauses = _pauses(plan, first, random)
+        pauses = _pauses(plan, scripts, first, random)
         pauses[first[:-1]] = 0.0
         each_s = np.add.reduceat(pauses, first[:-1])
         longest_s = max(longest_s, float(np.quantile(each_s, _LONGEST_SHARE)))
@@ -122,13 +131,13 @@ def draw(plan: LoadPlan) -> Schedule:
     flow = random.choice(len(flows), size=count, p=shares)
     scripts = _scripts(plan, [flows[index] for index in flow], "conversations")
     first = _first(scripts)
-    pauses = _pauses(plan, first, random)
+    pauses = _pauses(plan, scripts, first, random)
     pauses[first[:-1]] = arrival_s
     # A running sum within each conversation: the sum over all, less what came before it.
     total = np.cumsum(pauses)
     before = np.concatenate([[0.0], total[first[1:-1] - 1]]) if count else np.zeros(0)
     due_s = total - np.repeat(before, np.diff(first))
-    return Schedule(flows, flow, scripts, first, due_s, longest_s)
+    return Schedule(flows, flow, scripts, first, due_s, longest_s, _again(plan, scripts, random))
 
 
 def talk(plan: LoadPlan, number: int) -> tuple[Flow, tuple[Step, ...], list[float]]:
@@ -147,6 +156,10 @@ def talk(plan: LoadPlan, number: int) -> tuple[Flow, tuple[Step, ...], list[floa
     script = flow.script(random, plan.habits)
     mu, sigma = log(plan.think_median_s), _sigma(plan)
     pauses = [random.lognormvariate(mu, sigma) for _ in script]
+    for index, following in enumerate(script[1:]):
+        if following.answers:
+            gap_s = random.lognormvariate(log(plan.habits.api_gap_s), _GAP_SIGMA)
+            pauses[index] = min(gap_s, _GAP_MAX_S)
     if len(script) > 1 and random.random() < plan.habits.away_share:
         pauses[random.randrange(len(script) - 1)] = plan.ttl_s * random.uniform(1.0, 2.0)
     return flow, script, pauses
@@ -175,14 +188,45 @@ def _first(scripts: Sequence[tuple[Step, ...]]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum([len(script) for script in scripts], dtype=int)])
 
 
-def _pauses(plan: LoadPlan, first: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _pauses(
+    plan: LoadPlan,
+    scripts: Sequence[Sequence[Step]],
+    first: np.ndarray,
+    random: np.random.Generator,
+) -> np.ndarray:
     """The pause before each turn, s; the one before a conversation's first means nothing."""
     pauses = random.lognormal(log(plan.think_median_s), _sigma(plan), int(first[-1]))
+    answers = _answers(scripts)
+    if plan.habits.api_gap_s > 0:
+        gaps_s = random.lognormal(log(plan.habits.api_gap_s), _GAP_SIGMA, int(answers.sum()))
+        pauses[answers] = np.minimum(gaps_s, _GAP_MAX_S)
     turns = np.diff(first)
     away = np.flatnonzero((random.random(len(turns)) < plan.habits.away_share) & (turns > 1))
     after = first[away] + 1 + (random.random(len(away)) * (turns[away] - 1)).astype(int)
-    pauses[after] = plan.ttl_s * random.uniform(1.0, 2.0, len(away))
+    away_s = plan.ttl_s * random.uniform(1.0, 2.0, len(away))
+    # Nobody is away between a message and the API's answer: then it is before the message.
+    after -= answers[after]
+    stays = after > first[away]
+    pauses[after[stays]] = away_s[stays]
     return pauses
+
+
+def _again(
+    plan: LoadPlan, scripts: Sequence[Sequence[Step]], random: np.random.Generator
+) -> np.ndarray | None:
+    """How long after each turn its message is delivered again, s; NaN where it is not."""
+    if plan.habits.duplicate_share == 0:
+        return None
+    answers = _answers(scripts)
+    again_s = random.uniform(0.0, plan.habits.duplicate_within_s, len(answers))
+    again_s[random.random(len(answers)) >= plan.habits.duplicate_share] = np.nan
+    again_s[answers] = np.nan  # the API's answer is no message of anybody's
+    return again_s
+
+
+def _answers(scripts: Sequence[Sequence[Step]]) -> np.ndarray:
+    """Which turns of a table of all are answers of the API."""
+    return np.array([step.answers for script in scripts for step in script], dtype=bool)
 
 
 def _sigma(plan: LoadPlan) -> float:

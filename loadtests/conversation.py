@@ -45,14 +45,14 @@ class ConversationUser(User):
     shape: Shape = ((0.0, 1.0), (1.0, 1.0))
 
     def on_start(self) -> None:
-        """Open the slot's connection."""
+        """Open the slot's connection, or one to each server."""
         load = self.environment.workbench_load
-        self.connection = load.open_slot() if load else None
+        self.slots = load.open_slots() if load else []
 
     def on_stop(self) -> None:
         """Close it."""
-        if self.connection is not None:
-            self.connection.close()
+        for slot in self.slots:
+            slot.close()
 
     @task
     def turn(self) -> None:
@@ -86,8 +86,10 @@ def _prepare(environment: Environment, **_: Any) -> None:
     try:
         options = environment.parsed_options
         settle_phases(options)
-        environment.workbench_url = url = _admitted(environment)
-        driver(options.driver)(url, ttl_s=options.ttl_s).close()  # refuses what it cannot reach
+        environment.workbench_urls = urls = _admitted(environment)
+        open_slot = driver(options.driver, pool=options.pool)
+        for url in urls:
+            open_slot(url, ttl_s=options.ttl_s).close()  # refuses what it cannot reach
     except WorkbenchError as error:
         # Locust logs what a listener raises and goes on; it must not.
         print(error, file=sys.stderr)  # noqa: T201
@@ -96,18 +98,19 @@ def _prepare(environment: Environment, **_: Any) -> None:
         environment.workbench_crew = Crew(environment, end=lambda: _end(environment))
 
 
-def _admitted(environment: Environment) -> str:
+def _admitted(environment: Environment) -> list[str]:
     """
-    The URL of the server, which may be loaded.
+    The URL of the server, which may be loaded; or of several, with blanks between, one a task.
 
     Raises:
         UsageError: none is given, or its server is refused.
     """
-    url = environment.host or os.environ.get("REDIS_STATE_URL")
-    if not url:
+    urls = (environment.host or os.environ.get("REDIS_STATE_URL") or "").split()
+    if not urls:
         raise UsageError("no target: set REDIS_STATE_URL, or give --host redis://127.0.0.1:…")
-    admit(url, i_own=environment.parsed_options.i_own)
-    return url
+    for url in urls:
+        admit(url, i_own=environment.parsed_options.i_own)
+    return urls
 
 
 def _code(error: WorkbenchError) -> int:
@@ -121,7 +124,8 @@ def _start(environment: Environment, **_: Any) -> None:
     if isinstance(runner, WorkerRunner):
         _start_share(environment, environment.workbench_member)
         return
-    mark(connect(environment.workbench_url))
+    for url in environment.workbench_urls:
+        mark(connect(url))
     if environment.workbench_crew:
         environment.workbench_crew.begin()
         return
@@ -137,7 +141,7 @@ def _start_share(environment: Environment, member: Member) -> None:
         logging.warning("this worker came when the load had begun: it has no part in it")
         return
     try:
-        environment.workbench_url = _admitted(environment)
+        environment.workbench_urls = _admitted(environment)
     except WorkbenchError as error:
         member.break_off(str(error), _code(error))
         return
@@ -162,7 +166,7 @@ def _load(
     scenario = environment.user_classes[0]
     load = Load(
         environment,
-        environment.workbench_url,
+        environment.workbench_urls,
         plan_of(options, scenario.mix, scenario.shape),
         share=share,
         wait_for_others=wait_for_others,

@@ -12,7 +12,7 @@ from workbench.units import format_count, format_duration, format_share
 
 __all__ = ["Figures"]
 
-_CAUSES: Final = ("evicted", "expired", "restarted", "deleted", "missing")
+_CAUSES: Final = ("evicted", "expired", "restarted", "deleted", "elsewhere", "missing")
 _SAID: Final = {"p50": "p50", "p99": "p99", "p999": "p99.9"}
 
 

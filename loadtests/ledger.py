@@ -103,6 +103,7 @@ class Ledger:
                 self._ttl_s,
                 conversation.number,
                 turn.number,
+                turn.delivery,
                 self._worker,
             )
         )

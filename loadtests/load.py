@@ -3,8 +3,9 @@
 import gc
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from random import Random
 from typing import Final
 
 import gevent
@@ -19,8 +20,8 @@ from loadtests.drivers import Slot, driver
 from loadtests.drivers.turn import GONE, Done
 from loadtests.ledger import Ledger, Second
 from loadtests.prefill import prefill
-from loadtests.probe import probe
-from loadtests.scheduler import Conversation, Scheduler
+from loadtests.probe import Found, probe
+from loadtests.scheduler import Conversation, Scheduler, Turn
 from loadtests.tally import Tally
 from loadtests.witness import Witness
 from workbench.runs.clock import Clock
@@ -31,6 +32,7 @@ __all__ = ["Load"]
 _FLUSH_S: Final = 5.0
 _START_IN_S: Final = 0.5
 _WATCH_S: Final = 1.0
+_DELIVERIES_AGAIN_MAX: Final = 3
 
 
 class StateLostError(Exception):
@@ -43,7 +45,7 @@ class Load:
 
     Args:
         environment: Locust's.
-        url: of the server.
+        urls: of the server; or of several, one for each task, any of which gets a turn.
         plan: what is offered.
         share: the part of it that this process carries.
         wait_for_others: at a stage that all processes must have reached.
@@ -56,7 +58,7 @@ class Load:
     def __init__(
         self,
         environment: Environment,
-        url: str,
+        urls: Sequence[str],
         plan: LoadPlan,
         *,
         share: Share,
@@ -70,8 +72,10 @@ class Load:
         self._plan = plan
         self._warm_up_s = warm_up_s
         self._ttl_s = plan.ttl_s
-        self._url = url
-        self._driver = driver(environment.parsed_options.driver)
+        self._urls = urls
+        options = environment.parsed_options
+        self._driver = driver(options.driver, pool=options.pool)
+        self._prefill_share = options.prefill_share
         self._schedule = None if closed_loop else draw(plan)
         self._scheduler = (
             Scheduler(
@@ -85,7 +89,8 @@ class Load:
         )
         measured_s = (warm_up_s, plan.duration_s)
         self._ledger = Ledger(run_dir, share.index, ttl_s=plan.ttl_s, measured_s=measured_s)
-        self._witness = Witness(connect(url, max_connections=2, breaker=None))
+        self._witnesses = [Witness(connect(url, max_connections=2, breaker=None)) for url in urls]
+        self._idle: list[Conversation] = []
         self._finished = False
         self._clock = clock
         # Ids are remembered in the state: those of an earlier run with this seed are not these.
@@ -99,13 +104,13 @@ class Load:
         """The figures so far."""
         return self._ledger.tally
 
-    def open_slot(self) -> Slot:
-        """What carries one user's turns, over a connection of its own."""
-        return self._driver(self._url, ttl_s=self._ttl_s)
+    def open_slots(self) -> list[Slot]:
+        """What carries one user's turns: a slot for each server."""
+        return [self._driver(url, ttl_s=self._ttl_s) for url in self._urls]
 
     def run(self) -> None:
         """Prefill, play the schedule, record it, and look for what it left."""
-        self._witness.look()
+        self._look()
         self._prefill()
         # What was drawn stays to the end: keep the collector from walking it in mid-load.
         gc.collect()
@@ -141,11 +146,12 @@ class Load:
         """Carry one turn: wait for it, send it, record it."""
         turn = self._scheduler.take(slot)
         conversation = turn.conversation
-        step, begins = conversation.step, conversation.position == 0
-        edit = step.edit(conversation.caller)
+        step, edit = turn.message.make(conversation)
+        begins = turn.message.position == 0
         message_id = f"{self._token}-{conversation.number}-{turn.number}"
         send_s = self._scheduler.sent(turn)
-        done = slot.connection.carry_out(
+        task = self._task(turn)
+        done = slot.slots[task].carry_out(
             conversation.caller.identifier,
             message_id,
             edit,
@@ -154,7 +160,7 @@ class Load:
         )
         completed_s = self._scheduler.now_s()
         age_s = None if conversation.written_s is None else send_s - conversation.written_s
-        outcome = self._settle(conversation, message_id, done, send_s, completed_s)
+        outcome = self._settle(turn, message_id, done, task, send_s, completed_s)
         self._scheduler.done(turn, completed_s)
         self._ledger.turn(
             turn,
@@ -196,33 +202,49 @@ class Load:
             self._scheduler.start_at(time.monotonic() + _START_IN_S)
             return
         began_s = self._clock.unix_s()
-        count = prefill(
-            self._url, self._schedule, self._scheduler, ttl_s=self._ttl_s, token=self._token
+        count, self._idle = prefill(
+            self._urls,
+            self._schedule,
+            self._scheduler,
+            ttl_s=self._ttl_s,
+            token=self._token,
+            share=self._prefill_share,
         )
         took_s = self._clock.unix_s() - began_s
-        self._ledger.event(began_s, took_s, "prefill", f"{count} conversations")
+        idle = f", {len(self._idle)} idle ones" if self._idle else ""
+        self._ledger.event(began_s, took_s, "prefill", f"{count} conversations{idle}")
 
     def _settle(
         self,
-        conversation: Conversation,
+        turn: Turn,
         message_id: str,
         done: Done,
+        task: int,
         send_s: float,
         completed_s: float,
     ) -> str:
         """Name the outcome, and where the conversation goes from here."""
+        conversation, message = turn.conversation, turn.message
+        elsewhere = task != conversation.task
         if done.outcome in {"ok", "lost_update"}:
-            conversation.written_s = completed_s
-            # The server counts from some time between the two.
-            conversation.expires_s = send_s + self._ttl_s
-            conversation.acknowledged, conversation.name = message_id, done.name
-            conversation.unsure = False
-            last = len(conversation.script) - 1
-            conversation.position = min(conversation.position + 1, last)
+            # One that is delivered again may come to its end after the one that follows it.
+            if turn.number >= conversation.settled:
+                conversation.written_s = completed_s
+                # The server counts from some time between the two.
+                conversation.expires_s = send_s + self._ttl_s
+                conversation.name, conversation.task = done.name, task
+                self._go_on(turn, message_id)
+            return "elsewhere" if elsewhere and done.outcome == "lost_update" else done.outcome
+        if done.outcome == "duplicate":  # another delivery was carried out, whoever was told so
+            if turn.number > conversation.settled:
+                self._go_on(turn, message_id)
             return done.outcome
         if done.outcome != GONE:
             conversation.unsure |= done.unsure
+            self._deliver_again(turn, completed_s)
             return done.outcome
+        if message.gone:  # as another delivery has found out
+            return message.gone
         # "Your session has expired, send hi": the next turn greets, in its own time.
         written_s, expired = conversation.written_s, completed_s >= conversation.expires_s
         ours = bool(conversation.name)  # not of one whose time had run out before the start
@@ -232,28 +254,61 @@ class Load:
         if written_s is None:
             return "missing"
         started_s = self._scheduler.started_s
-        cause = "expired" if expired else self._witness.why_gone(started_s + written_s)
+        if elsewhere:
+            cause = "elsewhere"
+        elif expired:
+            cause = "expired"
+        else:
+            cause = self._witnesses[task].why_gone(started_s + written_s)
         if ours:
             self._ledger.lost(cause)
+        message.gone = cause
         return cause
+
+    def _go_on(self, turn: Turn, message_id: str) -> None:
+        """The turn was carried out: what follows is the step after it."""
+        conversation = turn.conversation
+        conversation.acknowledged, conversation.settled = message_id, turn.number
+        conversation.unsure = False
+        last = len(conversation.script) - 1
+        conversation.position = min(turn.message.position + 1, last)
+
+    def _deliver_again(self, turn: Turn, completed_s: float) -> None:
+        """As the provider does with a message that was not answered as it should be."""
+        again_s = self._plan.habits.redelivery_s
+        undone = turn.number > turn.conversation.settled
+        if again_s and undone and turn.message.deliveries <= _DELIVERIES_AGAIN_MAX:
+            self._scheduler.deliver_again(turn, completed_s + again_s)
+
+    def _task(self, turn: Turn) -> int:
+        """Which of the servers gets the turn: callers are not sticky."""
+        if len(self._urls) == 1:
+            return 0
+        drawn = f"{self._plan.seed}/{turn.conversation.number}/{turn.number}/{turn.delivery}"
+        return Random(drawn).randrange(len(self._urls))
+
+    def _look(self) -> None:
+        for witness in self._witnesses:
+            witness.look()
 
     def _watch(self) -> None:
         while True:
             gevent.sleep(_WATCH_S)
-            self._witness.look()
+            self._look()
 
     def _probe(self) -> None:
         scheduler = self._scheduler
-        with Redis.from_url(self._url, socket_timeout=10.0) as client:  # heads are bytes, no text
-            found = probe(
-                client, scheduler.conversations, self._witness, started_s=scheduler.started_s
-            )
+        found: list[Found] = []
+        for task, (url, witness) in enumerate(zip(self._urls, self._witnesses, strict=True)):
+            here = [each for each in (*scheduler.conversations, *self._idle) if each.task == task]
+            with Redis.from_url(url, socket_timeout=10.0) as client:  # heads are bytes, no text
+                found += probe(client, here, witness, started_s=scheduler.started_s)
         for each in found:
             at_s = each.at_s - scheduler.started_s
             unix_s = self._ledger.unix_at_zero_s + at_s
             self._ledger.key(each, unix_s=unix_s, age_s=at_s - (each.conversation.written_s or 0.0))
-        self.tally.evicted_keys = self._witness.evicted_keys
-        self.tally.expired_keys = self._witness.expired_keys
+        self.tally.evicted_keys = _sum(each.evicted_keys for each in self._witnesses)
+        self.tally.expired_keys = _sum(each.expired_keys for each in self._witnesses)
 
     def _record_seconds(self) -> None:
         scheduler = self._scheduler
@@ -293,3 +348,13 @@ class Load:
                     self._ledger.event(self._ledger.unix_at_zero_s + start_s, length_s, name)
                 if name == "measure":
                     self.tally.measured_s = length_s
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """Of all; None if one is not known."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total

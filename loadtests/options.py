@@ -15,6 +15,11 @@ _HABITS: Final = {
     "invalid_share": "answers that are not accepted, of 1",
     "next_page_share": "pages after which the next one is asked for, of 1",
     "away_share": "conversations with a pause longer than the time to live, of 1",
+    "duplicate_share": "messages that are delivered again, of 1; open loop only",
+    "duplicate_within_s": "how long after the first time at most, s",
+    "redelivery_s": "after which a message that got no answer, or a refusal, is delivered again, "
+    "three times at most, s; 0: never; open loop only",
+    "api_gap_s": "median of a call to the API, between two writes, s; 0: calls are left out",
 }
 _MEASURE_S: Final = 30.0
 
@@ -26,6 +31,13 @@ def _mix(text: str) -> dict[str, float]:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a mix; write it as login=35,offer_secured=25"
         ) from None
+
+
+def _factor(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text} is outside 1 to 1000")
+    return value
 
 
 def _driver(name: str) -> str:
@@ -64,6 +76,9 @@ def add_options(parser: Any) -> None:
     group.add_argument(
         "--think-p95-s", type=float, default=None, help="think time, p95, s; of the scenario"
     )
+    group.add_argument(
+        "--compression", type=_factor, default=1.0, help="think times are divided by this"
+    )
     for name, what in _HABITS.items():
         option = f"--{name.replace('_', '-')}"
         group.add_argument(option, type=float, default=None, help=f"{what}; of the scenario")
@@ -75,6 +90,18 @@ def add_options(parser: Any) -> None:
         default="reference",
         help="how turns are carried: reference, by the state manager over redis-py; fast, the same "
         "over a raw socket",
+    )
+    group.add_argument(
+        "--pool",
+        type=int,
+        default=0,
+        help="connections that all slots of a process share, as in a chat service; 0: each its own",
+    )
+    group.add_argument(
+        "--prefill-share",
+        type=float,
+        default=0.0,
+        help="write idle sessions until so much of the server's maxmemory is used, of 1",
     )
     group.add_argument("--seed", type=int, default=1, help="same seed, same conversations")
     # A text, not a path: options travel to workers as msgpack.
@@ -121,8 +148,8 @@ def plan_of(options: argparse.Namespace, mix: Mix, shape: Shape) -> LoadPlan:
         turns_per_s=options.rate,
         duration_s=options.warm_up_s + options.measure_s,
         mix=options.mix or chosen.weights,
-        think_median_s=chosen.think_median_s,
-        think_p95_s=chosen.think_p95_s,
+        think_median_s=chosen.think_median_s / options.compression,
+        think_p95_s=chosen.think_p95_s / options.compression,
         seed=options.seed,
         habits=replace(mix.habits, **given(*_HABITS)),
         ttl_s=options.ttl_s,

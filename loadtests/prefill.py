@@ -1,57 +1,92 @@
 """
-What a server that has been in service would hold at the start: the conversations under way.
+What a server that has been in service would hold at the start.
 
-Their states are written by the state manager and then given their true age, by DUMP and RESTORE
-with IDLETIME: written in one burst, they would all look equally old to an LRU clock of 1 s.
+The conversations under way are written by the state manager. If a share of the cap is to be used,
+idle sessions follow: people who logged in and left, by pipelined writes. All are then given their
+true age, by DUMP and RESTORE with IDLETIME: written in one burst, they would look equally old to an
+LRU clock of 1 s.
 """
 
 import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import count, islice
+from random import Random
+from typing import Final
 
 import numpy as np
 from redis import Redis
 
 from loadtests.arrivals import Schedule
-from loadtests.drivers.reference import apply
+from loadtests.drivers.turn import apply
 from loadtests.scheduler import Conversation, Scheduler
+from workbench.errors import UsageError
+from workbench.flows.login import LOGIN, logged_in
+from workbench.flows.model import Caller
 from workbench.state import StateManager, connect
+from workbench.state import document as documents
+from workbench.state.head import ABSENT, name_of
 
 __all__ = ["prefill", "under_way"]
 
 # What is evicted between its DUMP and its RESTORE is back, and counted as evicted: so few at once.
-_BATCH = 20
-_AGING_S_PER_KEY = 0.0002
+_BATCH: Final = 20
+_AGING_S_PER_KEY: Final = 0.0002
+_IDLE_BATCH: Final = 200
+_IDLE_FROM: Final = 500_000_000
+"""Number of the first idle session, beyond those of any conversation."""
 
 
-def prefill(url: str, schedule: Schedule, scheduler: Scheduler, *, ttl_s: float, token: str) -> int:
+def prefill(
+    urls: Sequence[str],
+    schedule: Schedule,
+    scheduler: Scheduler,
+    *,
+    ttl_s: float,
+    token: str,
+    share: float = 0.0,
+) -> tuple[int, list[Conversation]]:
     """
     Write the conversations that have turns both before and after 0, and age them.
 
-    Conversations that ended before 0 are left out: nobody will ask for them again.
+    Conversations that ended before 0 are left out: nobody will ask for them again. If a share of
+    the cap is given, idle sessions, as old as such are, stand for them.
 
     Args:
-        url: of the server.
+        urls: of the servers; the conversations go to one after the other.
         schedule: whose turns before 0 are taken as done.
         scheduler: is told where each conversation stands, and when 0 will be.
         ttl_s: time to live of a write, s.
         token: of this run, for the ids of its messages.
+        share: of maxmemory, that is to be used before the start; 0 for no idle sessions.
 
     Returns:
-        how many were written.
+        how many conversations were written, and the idle sessions.
+
+    Raises:
+        UsageError: there is no maxmemory, of which a share could be used.
     """
     numbers, done, last_s = under_way(schedule, scheduler.part)
-    client = connect(url, max_connections=1)
-    written = []
+    clients = [connect(url, max_connections=1) for url in urls]
+    written: list[Conversation] = []
     for index in np.argsort(last_s):
         conversation = scheduler.conversation(int(numbers[index]))
         conversation.position = conversation.turns = int(done[index])
         conversation.written_s = float(last_s[index])
         conversation.expires_s = conversation.written_s + ttl_s
+        conversation.task = conversation.number % len(urls)
         if -conversation.written_s < ttl_s:
-            _write(client, conversation, ttl_s, token)
+            _write(clients[conversation.task], conversation, ttl_s, token)
             written.append(conversation)
-    scheduler.start_at(time.monotonic() + 0.5 + len(written) * _AGING_S_PER_KEY)
-    _age(url, scheduler, written, ttl_s)
-    return len(written)
+    idle: list[Conversation] = []
+    if share > 0:
+        for task, client in enumerate(clients):
+            idle += _idle(client, task, scheduler.part, ttl_s=ttl_s, share=share)
+    aged = written + sorted(idle, key=lambda each: each.written_s or 0.0)
+    scheduler.start_at(time.monotonic() + 0.5 + len(aged) * _AGING_S_PER_KEY)
+    for task, url in enumerate(urls):
+        _age(url, scheduler, [each for each in aged if each.task == task], ttl_s)
+    return len(written), idle
 
 
 def under_way(
@@ -77,6 +112,65 @@ def _write(client: Redis, conversation: Conversation, ttl_s: float, token: str) 
             apply(work, step.edit(conversation.caller))
     assert work.written is not None, "a prefill edits the state"
     conversation.name = work.written.head.names[0]
+
+
+def _idle(
+    client: Redis, task: int, part: tuple[int, int], *, ttl_s: float, share: float
+) -> list[Conversation]:
+    """Sessions that nobody will go on with, until the share of the cap is used."""
+    cap_bytes = int(client.info("memory")["maxmemory"])
+    if not cap_bytes:
+        raise UsageError(
+            "the server has no maxmemory, of which --prefill-share could be used: give it one, or "
+            "leave the option out"
+        )
+    sessions: list[Conversation] = []
+    drawn = _sessions(task, part, ttl_s)
+    while int(client.info("memory")["used_memory"]) < share * cap_bytes:
+        pipe = client.pipeline(transaction=False)
+        for session, text in islice(drawn, _IDLE_BATCH):
+            pipe.set(
+                f"channel:{session.caller.identifier}", text, px=round(1000 * ttl_s)
+            )  # workbench: raw
+            sessions.append(session)
+        pipe.execute()
+    return sessions
+
+
+def _sessions(
+    task: int, part: tuple[int, int], ttl_s: float
+) -> Iterator[tuple[Conversation, bytes]]:
+    """One idle session after the other, and its text: of people who greeted, and left."""
+    now, random = datetime.now(UTC), Random(f"idle {task} {part}")
+    edit = logged_in(Caller(0, _IDLE_FROM))  # of all of them: their texts are as long
+    for index in count():
+        number = _IDLE_FROM + 10_000_000 * task + part[0] + part[1] * index
+        caller = _Named(number)
+        document = {
+            **documents.new_document("whatsapp", caller.identifier, now),
+            **edit.parts,
+            "flow_data": {
+                "context": edit.context,
+                "component": edit.component,
+                "data": edit.data,
+                "validation": {"in_progress": False, "attempts": 0, "last_attempt": None},
+            },
+        }
+        head, text = ABSENT.followed_by(documents.encode(document), name_of(f"idle {number}"))
+        session = Conversation(number, LOGIN, (), caller, task=task)
+        session.written_s = -random.uniform(0.0, ttl_s)
+        session.expires_s = session.written_s + ttl_s
+        session.name = head.names[0]
+        yield session, text
+
+
+class _Named(Caller):
+    """A caller of whom only the identifier is needed: 100 bytes instead of 3 KB."""
+
+    __slots__ = ()
+
+    def __init__(self, number: int) -> None:
+        self.identifier = self.identifier_of(number)
 
 
 def _age(url: str, scheduler: Scheduler, written: list[Conversation], ttl_s: float) -> None:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import gevent
+import numpy as np
 from gevent.event import Event
 from gevent.queue import Queue
 
 from loadtests.arrivals import Schedule
-from workbench.flows.model import Caller, Flow, Step
+from workbench.flows.model import Caller, Edit, Flow, Step
 
-__all__ = ["Conversation", "Scheduler", "Turn"]
+__all__ = ["Conversation", "Message", "Scheduler", "Turn"]
 
 _DRAIN_S: Final = 10.0
 _ANSWER_S: Final = 5.0
@@ -35,6 +36,8 @@ class Conversation:
         expires_s: when its time to live may have run out at the earliest, s from the start.
         acknowledged: the message whose write was acknowledged last; None if there is none.
         name: of that write, as the document's head holds it; empty if there is none.
+        settled: number of the turn that was carried out last; -1 if none was.
+        task: index of the server that holds its state, where there is one for each task.
         unsure: a later write got no answer.
         turns: turns handed out so far.
         waiting: turns that came due while one was still open.
@@ -49,6 +52,8 @@ class Conversation:
     expires_s: float = 0.0
     acknowledged: str | None = None
     name: bytes = b""
+    settled: int = -1
+    task: int = 0
     unsure: bool = False
     turns: int = 0
     open: bool = False
@@ -60,6 +65,33 @@ class Conversation:
         return self.script[self.position]
 
 
+@dataclass(slots=True)
+class Message:
+    """
+    What a turn delivers: made when it is sent for the first time, the same whenever it is again.
+
+    Attributes:
+        step: that it carries out; None until it is sent.
+        position: of that step in the conversation.
+        edit: what it changes in the state.
+        gone: why its conversation was gone; empty if it was not.
+        deliveries: so far.
+    """
+
+    step: Step | None = None
+    position: int = 0
+    edit: Edit | None = None
+    gone: str = ""
+    deliveries: int = 1
+
+    def make(self, conversation: Conversation) -> tuple[Step, Edit]:
+        """The step and its edit, as the conversation stands now if it was not sent before."""
+        if self.step is None or self.edit is None:
+            self.step, self.position = conversation.step, conversation.position
+            self.edit = self.step.edit(conversation.caller)
+        return self.step, self.edit
+
+
 @dataclass(slots=True, eq=False)
 class Turn:
     """
@@ -69,6 +101,9 @@ class Turn:
         due_s: its intended time.
         ready_s: when its conversation was free for it, and a slot.
         sent_s: when it was sent; None if it was not yet.
+        message: what is delivered, which further turns may deliver again.
+        delivery: 0 for the first of its message, then 1, 2, …
+        beside: it does not wait for other turns of its conversation, nor they for it.
     """
 
     conversation: Conversation
@@ -76,6 +111,9 @@ class Turn:
     due_s: float
     ready_s: float
     sent_s: float | None = None
+    message: Message = field(default_factory=Message)
+    delivery: int = 0
+    beside: bool = False
 
 
 class Scheduler:
@@ -155,15 +193,40 @@ class Scheduler:
 
         Nothing is sent any more when it returns.
         """
-        times, conversations = self._schedule.due_between(0.0, self._duration_s)
+        schedule = self._schedule
+        turns = schedule.due_between(0.0, self._duration_s)
+        conversations = schedule.conversations_of(turns)
         ours = conversations % self.part[1] == self.part[0]
-        times, conversations = times[ours], conversations[ours]
-        for due_s, number in zip(times.tolist(), conversations.tolist(), strict=True):
+        turns, conversations = turns[ours], conversations[ours]
+        times = schedule.due_s[turns]
+        again_s = (
+            np.full(len(turns), np.nan) if schedule.again_s is None else schedule.again_s[turns]
+        )
+        rows = (times.tolist(), conversations.tolist(), again_s.tolist())
+        for due_s, number, later_s in zip(*rows, strict=True):
             wait_s = due_s - self.now_s()
             if wait_s > 0:
                 gevent.sleep(wait_s)
-            self._come_due(self.conversation(number), due_s)
+            turn = self._come_due(self.conversation(number), due_s)
+            if later_s >= 0:  # and not NaN
+                self.deliver_again(turn, due_s + later_s)
         self._drain()
+
+    def deliver_again(self, turn: Turn, due_s: float) -> None:
+        """Have the turn's message come due once more, s; not at all after the end."""
+        if due_s < self._duration_s:
+            message = turn.message
+            again = Turn(
+                turn.conversation,
+                turn.number,
+                due_s,
+                due_s,
+                message=message,
+                delivery=message.deliveries,
+                beside=True,
+            )
+            message.deliveries += 1
+            gevent.spawn_later(max(0.0, due_s - self.now_s()), self._come_due_again, again)
 
     def _drain(self) -> None:
         drained_by_s = self._duration_s + _DRAIN_S
@@ -199,6 +262,8 @@ class Scheduler:
         self._busy -= 1
         self.completed += 1
         del self._pending[turn]
+        if turn.beside:
+            return
         conversation = turn.conversation
         if conversation.waiting:
             following = conversation.waiting.popleft()
@@ -221,7 +286,7 @@ class Scheduler:
         self.waiting_max, self.busy_max = self._without_slot(), self._busy
         return peaks
 
-    def _come_due(self, conversation: Conversation, due_s: float) -> None:
+    def _come_due(self, conversation: Conversation, due_s: float) -> Turn:
         turn = Turn(conversation, conversation.turns, due_s, due_s)
         conversation.turns += 1
         self.due += 1
@@ -230,6 +295,18 @@ class Scheduler:
             conversation.waiting.append(turn)
         else:
             conversation.open = True
+            self._make_ready(turn)
+        return turn
+
+    def _come_due_again(self, turn: Turn) -> None:
+        if self._over:
+            return
+        self.due += 1
+        self._pending[turn] = None
+        if turn.message.step is None:  # the first delivery still waits itself: behind it
+            turn.beside = False
+            turn.conversation.waiting.append(turn)
+        else:
             self._make_ready(turn)
 
     def _make_ready(self, turn: Turn) -> None:

@@ -51,15 +51,22 @@ class OpenSlot(Protocol):
         """
 
 
-def driver(name: str) -> OpenSlot:
+def driver(name: str, *, pool: int = 0) -> OpenSlot:
     """
     The driver of that name.
 
+    Args:
+        name: of a file in this folder.
+        pool: connections that all its slots share; each has its own if 0.
+
     Raises:
-        UsageError: there is none; the message names the nearest.
+        UsageError: there is none, and the message names the nearest; or its slots share nothing.
     """
     known = driver_names()
     if name not in known:
         raise UsageError(f"there is no driver {name!r}{nearest(name, known)}")
-    found: OpenSlot = importlib.import_module(f"loadtests.drivers.{name}").open_slot
+    module = importlib.import_module(f"loadtests.drivers.{name}")
+    if pool and not hasattr(module, "sharing"):
+        raise UsageError(f"the driver {name} gives each slot a connection of its own: no --pool")
+    found: OpenSlot = module.sharing(pool) if pool else module.open_slot
     return found

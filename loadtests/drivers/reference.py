@@ -6,7 +6,7 @@ asks the kernel after each connection that it takes from one, and under gevent t
 as much as the command.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis import ConnectionPool, MaxConnectionsError, Redis
 
@@ -14,7 +14,10 @@ from loadtests.drivers.turn import GONE, Done, apply, failed
 from workbench.flows.model import Edit
 from workbench.state import StateError, StateManager, connect
 
-__all__ = ["GONE", "Done", "ReferenceSlot", "apply", "carry_out", "open_slot"]
+if TYPE_CHECKING:
+    from loadtests.drivers import OpenSlot
+
+__all__ = ["ReferenceSlot", "carry_out", "open_slot", "sharing"]
 
 
 def open_slot(url: str, *, ttl_s: float, timeout_s: float = 1.0) -> "ReferenceSlot":
@@ -28,17 +31,30 @@ def open_slot(url: str, *, ttl_s: float, timeout_s: float = 1.0) -> "ReferenceSl
     return ReferenceSlot(client, ttl_s)
 
 
+def sharing(connections: int) -> "OpenSlot":
+    """Slots whose turns share a pool and a breaker, as those of a chat service's process do."""
+    clients: dict[str, Redis] = {}
+
+    def open_sharing(url: str, *, ttl_s: float, timeout_s: float = 1.0) -> "ReferenceSlot":
+        if url not in clients:
+            clients[url] = connect(url, max_connections=connections, timeout_s=timeout_s)
+        return ReferenceSlot(clients[url], ttl_s, shared=True)
+
+    return open_sharing
+
+
 class ReferenceSlot:
     """
-    A client of one Locust user.
+    A client of one Locust user, or of all.
 
     Attributes:
         client: it.
     """
 
-    def __init__(self, client: Redis, ttl_s: float) -> None:
+    def __init__(self, client: Redis, ttl_s: float, *, shared: bool = False) -> None:
         self.client = client
         self._ttl_s = ttl_s
+        self._shared = shared
 
     def carry_out(
         self, identifier: str, message_id: str, edit: Edit, *, begins: bool, follows: str | None
@@ -55,8 +71,9 @@ class ReferenceSlot:
         )
 
     def close(self) -> None:
-        """See ``loadtests.drivers.Slot``."""
-        self.client.close()
+        """See ``loadtests.drivers.Slot``; what is shared stays open."""
+        if not self._shared:
+            self.client.close()
 
 
 class _OneConnection(ConnectionPool):
@@ -93,12 +110,11 @@ def carry_out(
 
     Args:
         client: from ``workbench.state.connect``.
-        identifier: of the caller.
-        message_id: of the message; the same when it is delivered again.
-        edit: what the message changes.
-        begins: it is a greeting, which begins the conversation if there is none.
-        follows: the message of the conversation that was acknowledged last; if the conversation
-            is there and does not remember it, an update was lost.
+        identifier: and what follows: see ``loadtests.drivers.Slot``.
+        message_id: likewise.
+        edit: likewise.
+        begins: likewise.
+        follows: likewise.
         ttl_s: time to live from this write on, s.
     """
     manager = StateManager(f"channel:{identifier}", client, ttl_s=ttl_s)

@@ -35,7 +35,7 @@ def sigma(turns: float) -> float:
 
 
 def due(schedule, start_s: float, stop_s: float) -> int:
-    return len(schedule.due_between(start_s, stop_s)[0])
+    return len(schedule.due_between(start_s, stop_s))
 
 
 def test_same_seed_draws_the_same_schedule(schedule):
@@ -186,7 +186,8 @@ def test_mix_is_by_conversation(schedule):
 
 def test_turns_between_two_times_come_in_order_with_their_conversations(schedule):
     """From the start on, and up to before the end."""
-    times_s, conversations = schedule.due_between(10.0, 12.0)
+    turns = schedule.due_between(10.0, 12.0)
+    times_s, conversations = schedule.due_s[turns], schedule.conversations_of(turns)
 
     assert (np.diff(times_s) >= 0).all()
     assert times_s[0] >= 10.0
