@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -51,13 +53,16 @@ class Helper:
 
 
 def start_load(
-    experiment: Experiment, url: str, run_dir: Path, *, clock: Clock, i_own: str = ""
+    experiment: Experiment, urls: Sequence[str], run_dir: Path, *, clock: Clock, i_own: str = ""
 ) -> Helper:
-    """Start Locust, headless, on the experiment's scenario."""
+    """Start Locust, headless, on the experiment's scenario and one server, or one for each task."""
     options = {
         "--users": experiment.users,
         "--spawn-rate": experiment.users,
         "--driver": experiment.driver,
+        "--pool": experiment.pool,
+        "--compression": experiment.compression,
+        "--prefill-share": experiment.prefill_share,
         "--rate": experiment.turns_per_s,
         "--warm-up-s": experiment.warm_up_s,
         "--measure-s": experiment.measure_s,
@@ -73,27 +78,29 @@ def start_load(
     if i_own:
         options["--i-own"] = i_own
     if experiment.mix:
-        options["--invalid-share"] = experiment.invalid_share
-        options["--next-page-share"] = experiment.next_page_share
-        options["--away-share"] = experiment.away_share
+        for name, value in asdict(experiment.habits).items():
+            options[f"--{name.replace('_', '-')}"] = value
         options["--mix"] = ",".join(f"{flow}={weight}" for flow, weight in experiment.mix.items())
     scenario = loadtests_dir() / f"{experiment.scenario}.py"
     command = [sys.executable, "-m", "locust", "-f", str(scenario), "--headless", "--only-summary"]
     command += flags
     command += [str(word) for option in options.items() for word in option]
     # The URL may hold a password, so it goes by the environment, which `ps` does not show.
-    environment = {**os.environ, "REDIS_STATE_URL": url}
+    environment = {**os.environ, "REDIS_STATE_URL": " ".join(urls)}
     return _start("load", command, run_dir / "logs" / "locust.log", environment=environment)
 
 
-def start_sampler(url: str, run_dir: Path, *, interval_s: float, clock: Clock) -> Helper:
-    """Start the sampler."""
+def start_sampler(
+    url: str, run_dir: Path, *, interval_s: float, clock: Clock, unreachable_s: float
+) -> Helper:
+    """Start the sampler; it gives up a server that does not answer for longer, s."""
     command = [sys.executable, "-m", "workbench.telemetry.sampler"]
     orders = {
         "url": url,
         "run_dir": str(run_dir.resolve()),
         "interval_s": interval_s,
         "clock_offset_s": clock.offset_s,
+        "unreachable_s": unreachable_s,
     }
     return _start("sampler", command, run_dir / "logs" / "sampler.log", orders=json.dumps(orders))
 

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from workbench import __version__
 from workbench.checkout import loadtests_dir
 from workbench.errors import RunFailedError, ServerNotReadyError, UsageError, WorkbenchError
+from workbench.experiments.acts import Acts
 from workbench.experiments.helpers import Helper, start_load, start_sampler
 from workbench.experiments.interrupts import one_interrupt
 from workbench.experiments.sealing import SERVER_FOLDER, seal
@@ -33,6 +34,7 @@ from workbench.runs.lock import hold
 from workbench.runs.manifest import Manifest, write_manifest
 from workbench.runs.recorder import TableWriter
 from workbench.server.binary import ServerBinary, find_binary
+from workbench.server.faults.model import FAULTS
 from workbench.server.guard import admit, parse_target
 from workbench.server.process import PrivateServer, tail
 from workbench.state import connect, redact
@@ -46,6 +48,7 @@ Say = Callable[[str], None]
 _LIBRARIES: Final = ("redis", "hiredis", "locust", "gevent", "pandas", "pyarrow", "msgspec")
 _POLL_S: Final = 0.1
 _FIRST_SAMPLE_S: Final = 30.0
+_UNREACHABLE_S: Final = 5.0
 _FREE_BYTES_MIN: Final = 256 * 1024
 # CONFIG GET answers these with paths of the machine or with secrets; the rest goes on record.
 _UNRECORDED: Final = frozenset(
@@ -97,23 +100,38 @@ def carry_out(
             run is sealed as failed.
     """
     if url is not None:
+        if experiment.faults or experiment.tasks > 1:
+            raise UsageError(
+                "faults are done to servers of our own only, and tasks are such servers: leave out "
+                "--url (or REDIS_STATE_URL)"
+            )
         admit(url, i_own=i_own)
     binary = find_binary(engine) if url is None else None
     with _recording(out, asdict(experiment), experiment.seed, progress) as recording:
         run_dir, manifest, stack = recording.run_dir, recording.manifest, recording.stack
-        server = None
+        servers = []
         if binary is not None:
-            server = stack.enter_context(_private_server(experiment, binary, run_dir))
+            servers = [
+                stack.enter_context(_private_server(experiment, binary, run_dir, task))
+                for task in range(experiment.tasks)
+            ]
             manifest.differences = binary.differences()
+        server = servers[0] if servers else None
         target = server.url if server else str(url)
         with _blaming(server, target):
             manifest.server = _describe_server(target, server)
             write_manifest(run_dir, manifest)
             _announce(target, binary, say)
-            sampler = _sampler(target, recording, experiment.sample_interval_s)
-            load = start_load(experiment, target, run_dir, clock=recording.clock, i_own=i_own)
+            if len(servers) > 1:
+                say(f"  and {len(servers) - 1} more, one for each task; the first is sampled")
+            sampler = _sampler(
+                target, recording, experiment.sample_interval_s, _unanswered_s(experiment)
+            )
+            targets = [each.url for each in servers] or [target]
+            load = start_load(experiment, targets, run_dir, clock=recording.clock, i_own=i_own)
             stack.callback(load.stop)
-            _watch(load, sampler, server, experiment, progress)
+            acts = Acts(experiment, server, run_dir, recording.clock, stack)
+            _watch(load, sampler, servers, acts, experiment, progress)
             _finish(sampler)
     return run_dir
 
@@ -221,14 +239,15 @@ def _seal_or_say(run_dir: Path, manifest: Manifest, status: str, why: str) -> No
 
 @contextmanager
 def _private_server(
-    experiment: Experiment, binary: ServerBinary, run_dir: Path
+    experiment: Experiment, binary: ServerBinary, run_dir: Path, task: int
 ) -> Iterator[PrivateServer]:
     """A server for this run alone; its data goes with it, its settings and its log stay."""
-    folder = run_dir / SERVER_FOLDER
-    log = run_dir / "logs" / "redis.log"
+    of_task = f"-task{task}" if task else ""  # of the first, everything has its plain name
+    folder = run_dir / f"{SERVER_FOLDER}{of_task}"
+    log = run_dir / "logs" / f"redis{of_task}.log"
     try:
         with PrivateServer(experiment.profile(), folder, binary=binary, log=log) as server:
-            (run_dir / "redis.conf").write_text(server.configuration)
+            (run_dir / f"redis{of_task}.conf").write_text(server.configuration)
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -257,9 +276,23 @@ def _announce(url: str, binary: ServerBinary | None, say: Say) -> None:
         say(f"  differs from redis:7.0: {difference}")
 
 
-def _sampler(url: str, recording: _Recording, interval_s: float) -> Helper:
+def _unanswered_s(experiment: Experiment) -> float:
+    """For how long the server leaves everybody without an answer, on purpose."""
+    unanswered = [each for each in experiment.faults if FAULTS[each.fault].unanswered]
+    return max((each.lasts_s for each in unanswered), default=0.0)
+
+
+def _sampler(
+    url: str, recording: _Recording, interval_s: float, unanswered_s: float = 0.0
+) -> Helper:
     """The sampler, once its first sample is written: the load's counters are held against it."""
-    sampler = start_sampler(url, recording.run_dir, interval_s=interval_s, clock=recording.clock)
+    sampler = start_sampler(
+        url,
+        recording.run_dir,
+        interval_s=interval_s,
+        clock=recording.clock,
+        unreachable_s=_UNREACHABLE_S + unanswered_s,
+    )
     recording.stack.callback(sampler.stop)
     deadline_s = time.monotonic() + _FIRST_SAMPLE_S
     while not any((recording.run_dir / "samples").glob("part-*")):
@@ -272,7 +305,8 @@ def _sampler(url: str, recording: _Recording, interval_s: float) -> Helper:
 def _watch(
     load: Helper,
     sampler: Helper,
-    server: PrivateServer | None,
+    servers: Sequence[PrivateServer],
+    acts: Acts,
     experiment: Experiment,
     progress: Say,
 ) -> None:
@@ -281,8 +315,10 @@ def _watch(
     began_s = said_s = time.monotonic()
     progress(f"{experiment.turns_per_s:g} turns/s for {due_s:g} s, after a prefill")
     while load.exit_code is None:
-        if server is not None and not server.running:
-            raise RunFailedError(f"the server died; its log ends:\n{_tail(server.log)}")
+        acts.look()
+        for server in () if acts.unanswered else servers:
+            if not server.running:
+                raise RunFailedError(f"the server died; its log ends:\n{_tail(server.log)}")
         if sampler.exit_code is not None:
             raise _died(sampler)
         if time.monotonic() - said_s >= 5:

@@ -4,17 +4,19 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from workbench.checkout import driver_names, experiments_dir, loadtests_dir
 from workbench.errors import ExperimentError, UsageError, nearest
 from workbench.flows.mix import Mix, check_weights, read_mix
+from workbench.flows.model import Habits
+from workbench.server.faults.model import FAULTS
 from workbench.server.profiles import ServerProfile, profile
 from workbench.units import MIB, parse_bytes, parse_duration
 
-__all__ = ["KEYS", "Experiment", "Key", "read_experiment"]
+__all__ = ["KEYS", "Experiment", "Key", "PlannedFault", "read_experiment"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
 
@@ -45,6 +47,8 @@ class Key:
 
 
 _DAY_S: Final = 86_400
+_FAULT_KEYS: Final = ("fault", "at", "lasts")
+_FAULT_MAX_S: Final = 60.0
 
 KEYS: Final = (
     Key("", "name", "name", "text", "as it appears in the name of the run; the file's if left out"),
@@ -76,6 +80,16 @@ KEYS: Final = (
         "--task-memory",
     ),
     Key(
+        "server",
+        "tasks",
+        "tasks",
+        "whole number",
+        "Redises, one for each task of the service; each turn goes to any of them",
+        "--tasks",
+        1,
+        6,
+    ),
+    Key(
         "load",
         "turns_per_s",
         "turns_per_s",
@@ -104,6 +118,16 @@ KEYS: Final = (
         "--closed-loop",
     ),
     Key("load", "driver", "driver", "text", "how turns are carried: reference or fast"),
+    Key(
+        "load",
+        "pool",
+        "pool",
+        "whole number",
+        "connections that all slots of a process share, as in a chat service; 0: each has its own",
+        "",
+        0,
+        10_000,
+    ),
     Key("load", "warm_up", "warm_up_s", "duration", "left out of the figures", "", 0, 3600),
     Key("load", "measure", "measure_s", "duration", "the measured phase", "--duration", 1, _DAY_S),
     Key(
@@ -125,6 +149,26 @@ KEYS: Final = (
         "",
         0.001,
         _DAY_S,
+    ),
+    Key(
+        "load",
+        "compression",
+        "compression",
+        "number",
+        "think times are divided by this; the time to live is not",
+        "--compression",
+        1,
+        1000,
+    ),
+    Key(
+        "load",
+        "prefill_share",
+        "prefill_share",
+        "number",
+        "idle sessions are written until so much of the cap is used, of 1; 0: none",
+        "",
+        0,
+        0.99,
     ),
     Key(
         "habits",
@@ -156,6 +200,46 @@ KEYS: Final = (
         0,
         0.99,
     ),
+    Key(
+        "habits",
+        "duplicate_share",
+        "duplicate_share",
+        "number",
+        "messages that are delivered again, to another process, of 1",
+        "",
+        0,
+        0.99,
+    ),
+    Key(
+        "habits",
+        "duplicate_within",
+        "duplicate_within_s",
+        "duration",
+        "how long after the first time at most",
+        "",
+        0,
+        60,
+    ),
+    Key(
+        "habits",
+        "redelivery",
+        "redelivery_s",
+        "duration",
+        "after which a message that got no answer, or a refusal, is delivered again; 0: never",
+        "",
+        0,
+        3600,
+    ),
+    Key(
+        "habits",
+        "api_gap",
+        "api_gap_s",
+        "duration",
+        "median of a call to the API, between two writes; 0: calls are left out",
+        "",
+        0,
+        30,
+    ),
     Key("load", "ttl", "ttl_s", "duration", "time to live of a write", "", 1, 365 * _DAY_S),
     Key(
         "load",
@@ -168,12 +252,28 @@ KEYS: Final = (
         60,
     ),
 )
-"""The keys of an experiment file, besides those of [mix], which are flows."""
+"""The keys of an experiment file, besides those of [mix], which are flows, and of [[faults]]."""
 
 _PARSE: Final[Mapping[str, Callable[[Any], float]]] = {
     "duration": parse_duration,
     "size": parse_bytes,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFault:
+    """
+    Something that is done to the server.
+
+    Args:
+        fault: its name in ``server.faults``.
+        at_s: when it begins, s from the start of the measured phase.
+        lasts_s: s.
+    """
+
+    fault: str
+    at_s: float
+    lasts_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,16 +289,22 @@ class Experiment:
         server_profile: a name of ``server.profiles``.
         maxmemory_bytes: the cap; the profile's if None.
         task_memory_mib: memory of the ECS task, MiB, of which production's cap is a share.
+        tasks: servers, one for each task of the service; each turn goes to any of them.
         turns_per_s: turns that come due a second.
         users: slots: most turns at work at once.
         closed_loop: each slot waits for every answer, so a slow server is asked less.
         driver: a file of ``loadtests/drivers``, without its ending.
+        pool: connections that all slots of a process share; each has its own if 0.
         warm_up_s, measure_s: length of the phases, s.
         think_median_s, think_p95_s: of the lognormal pause between two turns, s.
+        compression: by which think times are divided.
+        prefill_share: of the cap, that idle sessions are to fill before the start.
         ttl_s: time to live of a write, s.
         sample_interval_s: from one INFO to the next, s.
         mix: weight of each flow, by conversation.
-        invalid_share, next_page_share, away_share: what people do besides; see ``Habits``.
+        invalid_share, next_page_share, away_share, duplicate_share, duplicate_within_s,
+            redelivery_s, api_gap_s: what people do besides; see ``Habits``.
+        faults: what is done to the server, one after the other.
     """
 
     name: str
@@ -208,20 +314,34 @@ class Experiment:
     server_profile: str = "demo"
     maxmemory_bytes: int | None = None
     task_memory_mib: int | None = None
+    tasks: int = 1
     turns_per_s: float = 600.0
     users: int = 50
     closed_loop: bool = False
     driver: str = "reference"
+    pool: int = 0
     warm_up_s: float = 2.0
     measure_s: float = 30.0
     think_median_s: float = 8.0
     think_p95_s: float = 45.0
+    compression: float = 1.0
+    prefill_share: float = 0.0
     ttl_s: float = 300.0
     sample_interval_s: float = 0.2
     mix: Mapping[str, float] | None = None
     invalid_share: float = 0.0
     next_page_share: float = 0.0
     away_share: float = 0.0
+    duplicate_share: float = 0.0
+    duplicate_within_s: float = 0.2
+    redelivery_s: float = 0.0
+    api_gap_s: float = 0.0
+    faults: tuple[PlannedFault, ...] = ()
+
+    @property
+    def habits(self) -> Habits:
+        """What people do besides the straight way."""
+        return Habits(**{each.name: getattr(self, each.name) for each in fields(Habits)})
 
     def profile(self) -> ServerProfile:
         """The server's settings: the profile's, with the experiment's cap."""
@@ -280,9 +400,31 @@ def _from_toml(content: dict[str, Any], path: Path) -> Experiment:
         values = _of_mix(read_mix(content["mix"])) | values
     elif "mix" in content:
         values["mix"] = content["mix"]
+    values["faults"] = _faults(content.get("faults", []), path)
     experiment = Experiment(**values)
     _check(experiment, path, {key.field: key.name for key in KEYS})
     return experiment
+
+
+def _faults(tables: Any, path: Path) -> tuple[PlannedFault, ...]:
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        raise ExperimentError(f"{path}: faults is not a list of tables; write [[faults]]")
+    planned = []
+    for table in tables:
+        for key in table:
+            if key not in _FAULT_KEYS:
+                raise ExperimentError(
+                    f"{path}: unknown key {key!r} in [[faults]]{nearest(key, _FAULT_KEYS)}"
+                )
+        for key in ("fault", "at"):
+            if key not in table:
+                raise ExperimentError(f"{path}: a table of [[faults]] has no {key}")
+        at_s, lasts_s = (
+            _quantity(parse_duration, f"{key} in [[faults]]", table.get(key, 0), path)
+            for key in ("at", "lasts")
+        )
+        planned.append(PlannedFault(table["fault"], at_s, lasts_s))
+    return tuple(sorted(planned, key=lambda each: each.at_s))
 
 
 def _of_mix(mix: Mix) -> dict[str, Any]:
@@ -314,7 +456,7 @@ def _table(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
 def _refuse_unknown(table: Mapping[str, Any], name: str, path: Path) -> None:
     known = {key.name for key in KEYS if key.table == name}
     if not name:
-        known |= {"server", "load", "mix", "habits"}
+        known |= {"server", "load", "mix", "habits", "faults"}
     for key in table:
         if key not in known:
             place = f" in [{name}]" if name else ""
@@ -353,6 +495,32 @@ def _check(experiment: Experiment, where: object, spelled: Mapping[str, str]) ->
         )
     if experiment.mix is not None:
         check_weights(experiment.mix, where)
+    _check_faults(experiment, where)
+
+
+def _check_faults(experiment: Experiment, where: object) -> None:
+    free_s = 0.0
+    for planned in experiment.faults:
+        name = planned.fault
+        if not isinstance(name, str) or name not in set(FAULTS):
+            raise ExperimentError(
+                f"{where}: there is no fault {name!r}{nearest(str(name), FAULTS)}"
+            )
+        if planned.at_s < free_s:
+            raise ExperimentError(
+                f"{where}: the fault {name} at {planned.at_s:g} s begins before the one before it "
+                "is over"
+            )
+        if planned.lasts_s > _FAULT_MAX_S:
+            raise ExperimentError(
+                f"{where}: the fault {name} lasts {planned.lasts_s:g} s, more than {_FAULT_MAX_S:g}"
+            )
+        free_s = planned.at_s + planned.lasts_s
+    if free_s > experiment.measure_s:
+        raise ExperimentError(
+            f"{where}: the last fault ends at {free_s:g} s, and the measured phase at "
+            f"{experiment.measure_s:g} s"
+        )
 
 
 def _check_number(experiment: Experiment, key: Key, where: object, told: str) -> None:
