@@ -2,7 +2,8 @@
 A process that plays a small schedule with slots of a fixed service time, and prints the clocks.
 
 Of its own, since gevent's loop must not mix with the tests'. Reads one JSON object: ``turns``, a
-list of ``[conversation, due_s]``, or null for a closed loop; ``slots``; ``service_s``;
+list of ``[conversation, due_s]`` or ``[conversation, due_s, again_s]``, or null for a closed loop;
+``slots``; ``service_s``;
 ``duration_s``; ``stop_s`` or null.
 """
 
@@ -19,13 +20,16 @@ from loadtests.scheduler import Scheduler
 from workbench.flows.offer_secured import OFFER_SECURED
 
 
-def schedule_of(turns: list[tuple[int, float]]) -> Schedule:
-    count = 1 + max(conversation for conversation, _ in turns)
-    by_conversation = [[due_s for c, due_s in turns if c == number] for number in range(count)]
-    first = np.concatenate([[0], np.cumsum([len(times) for times in by_conversation])])
-    due_s = np.array([at for times in by_conversation for at in times])
+def schedule_of(turns: list[list[float]]) -> Schedule:
+    count = 1 + int(max(turn[0] for turn in turns))
+    by_conversation = [[turn for turn in turns if turn[0] == number] for number in range(count)]
+    first = np.concatenate([[0], np.cumsum([len(each) for each in by_conversation])])
+    in_order = [turn for each in by_conversation for turn in each]
+    due_s = np.array([turn[1] for turn in in_order])
+    again_s = np.array([turn[2] if len(turn) > 2 else np.nan for turn in in_order])
     scripts = [OFFER_SECURED.steps] * count
-    return Schedule((OFFER_SECURED,), np.zeros(count, dtype=int), scripts, first, due_s, 0.0)
+    flow = np.zeros(count, dtype=int)
+    return Schedule((OFFER_SECURED,), flow, scripts, first, due_s, 0.0, again_s)
 
 
 def scheduler_of(orders: dict[str, Any]) -> Scheduler:
@@ -50,6 +54,7 @@ def main() -> None:
     def slot(number: int) -> None:
         while True:
             turn = scheduler.take(number)
+            turn.message.make(turn.conversation)
             send_s = scheduler.sent(turn)
             gevent.sleep(orders["service_s"])
             completed_s = scheduler.now_s()
@@ -58,6 +63,8 @@ def main() -> None:
                 {
                     "conversation": turn.conversation.number,
                     "turn": turn.number,
+                    "delivery": turn.delivery,
+                    "step": turn.message.step.name,
                     "due_s": turn.due_s,
                     "ready_s": turn.ready_s,
                     "send_s": send_s,

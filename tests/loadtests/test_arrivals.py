@@ -205,3 +205,44 @@ def test_shortest_and_slowest_plan_can_be_drawn(seed):
 
     assert len(schedule.due_s) == len(schedule.flow)
     assert schedule.history_s == 0.0
+
+
+def test_api_answers_after_a_gap_of_its_own():
+    """A lognormal one, of 30 s at most; think times are as they were."""
+    schedule = draw(replace(PLAN, habits=Habits(api_gap_s=0.6)))
+    answers = np.array([step.answers for script in schedule.scripts for step in script])
+    pauses = np.diff(schedule.due_s, prepend=0.0)
+    inner = np.ones(len(pauses), dtype=bool)
+    inner[schedule.first[:-1]] = False
+    gaps_s, thought_s = pauses[answers], pauses[inner & ~answers]
+
+    assert abs(np.median(gaps_s) - 0.6) < 0.03
+    assert abs(np.quantile(gaps_s, 0.95) - 1.8) < 0.15
+    assert 0 < gaps_s.min() <= gaps_s.max() <= 30
+    assert abs(np.median(thought_s) - PLAN.think_median_s) < 0.5
+
+
+def test_one_message_in_fifty_comes_twice():
+    """Within the time that was said; what the API answers is no message."""
+    habits = Habits(duplicate_share=0.02, duplicate_within_s=0.2, api_gap_s=0.6)
+    schedule = draw(replace(PLAN, habits=habits))
+    answers = np.array([step.answers for script in schedule.scripts for step in script])
+    again_s = schedule.again_s[~np.isnan(schedule.again_s)]
+    messages = (~answers).sum()
+
+    assert abs(len(again_s) / messages - 0.02) < 5 * sqrt(0.02 / messages)
+    assert 0 <= again_s.min() <= again_s.max() < 0.2
+    assert np.isnan(schedule.again_s[answers]).all()
+    assert np.array_equal(draw(replace(PLAN, habits=habits)).again_s, schedule.again_s, True)
+    assert draw(PLAN).again_s is None
+
+
+def test_nobody_is_away_between_a_message_and_the_answer_of_the_api():
+    """Who is away has read the answer, or has not written yet."""
+    habits = Habits(away_share=0.5, api_gap_s=0.6)
+    schedule = draw(replace(PLAN, habits=habits, ttl_s=100.0))
+    answers = np.array([step.answers for script in schedule.scripts for step in script])
+    pauses = np.diff(schedule.due_s, prepend=0.0)
+
+    assert (pauses[~answers] >= 100).any()
+    assert pauses[answers].max() <= 30

@@ -151,3 +151,37 @@ def test_closed_loop_ends_with_its_time(closed):
         assert all(clock["send_s"] < 1.0 for clock in played_out["clocks"])
         assert played_out["completed"] == played_out["due"]
         assert played_out["unsent"] == []
+
+
+def by_delivery(clocks):
+    return {(clock["turn"], clock["delivery"]): clock for clock in clocks}
+
+
+def test_message_that_comes_again_waits_for_nobody():
+    """On another slot, while the first delivery is still being carried out: the same message."""
+    clocks = by_delivery(played([[0, 0.0, 0.05], [0, 0.1]], slots=5)["clocks"])
+
+    again = clocks[0, 1]
+
+    assert set(clocks) == {(0, 0), (0, 1), (1, 0)}
+    assert again["due_s"] == pytest.approx(0.05)
+    assert queue_s(again) < SERVICE_S / 2
+    assert again["send_s"] < clocks[0, 0]["completed_s"]
+    assert again["step"] == clocks[0, 0]["step"]
+    assert clocks[1, 0]["ready_s"] == pytest.approx(clocks[0, 0]["completed_s"], abs=0.02)
+
+
+def test_message_that_comes_again_before_it_was_sent_comes_behind_itself():
+    """Its first delivery waits for a slot of its conversation's turn before it."""
+    done = played([[0, 0.0], [0, 0.02, 0.01]], slots=5)
+    clocks = by_delivery(done["clocks"])
+
+    assert clocks[1, 1]["ready_s"] >= clocks[1, 0]["completed_s"]
+    assert done["due"] == done["completed"] == 3
+
+
+def test_nothing_comes_again_after_the_end():
+    """What would be delivered then is not due any more."""
+    done = played([[0, 0.0, 5.0]], slots=5)
+
+    assert (done["due"], done["completed"], done["unsent"]) == (1, 1, [])

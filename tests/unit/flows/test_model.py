@@ -192,3 +192,28 @@ def test_message_that_is_not_accepted_leaves_a_valid_document():
         script = FLOWS[name].script(random, habits)
 
         assert lengths(Flow(name, script), Caller(7, 1))
+
+
+@pytest.mark.parametrize("name", list(FLOWS))
+def test_call_to_the_api_is_a_turn_of_its_own_before_its_answer(name):
+    """The conversation stands at the call meanwhile; the first of all forgets what was before."""
+    flow = FLOWS[name]
+    script = flow.script(Random(1), Habits(api_gap_s=0.5))
+    calls = [index for index, step in enumerate(script) if step.name.endswith(" (api call)")]
+    made = [script[index].edit(Caller(7, 1)) for index in calls]
+
+    assert [step for step in script if step.answers] == [script[index + 1] for index in calls]
+    assert [script[index + 1].name for index in calls] == [
+        step.name for step in flow.steps if step.api
+    ]
+    assert [(edit.context, edit.component) for edit in made] == [
+        step.api for step in flow.steps if step.api
+    ]
+    assert [edit.reset for edit in made] == [True] + [False] * (len(made) - 1)
+    assert lengths(Flow(name, script), Caller(7, 1))
+
+
+def test_api_that_is_called_in_every_flow_is_left_out_without_the_habit():
+    """No gap, no call."""
+    assert all(any(step.api for step in FLOWS[name].steps) for name in FLOWS)
+    assert not any(step.answers for step in FLOWS["login"].script(Random(1), Habits()))
