@@ -27,6 +27,7 @@ from loadtests.drivers import driver
 from loadtests.figures import Figures
 from loadtests.load import Load
 from loadtests.options import add_options, plan_of, settle_phases
+from loadtests.replay import read_recorded
 from loadtests.tally import Tally
 from workbench.errors import UsageError, WorkbenchError
 from workbench.flows.mix import Mix
@@ -168,6 +169,7 @@ def _load(
         environment,
         environment.workbench_urls,
         plan_of(options, scenario.mix, scenario.shape),
+        schedule=read_recorded(options.replay).schedule if options.replay else None,
         share=share,
         wait_for_others=wait_for_others,
         closed_loop=options.closed_loop,

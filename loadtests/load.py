@@ -13,7 +13,7 @@ from locust import User
 from locust.env import Environment
 from redis import Redis
 
-from loadtests.arrivals import LoadPlan, draw
+from loadtests.arrivals import LoadPlan, Schedule, draw
 from loadtests.closed import ClosedLoop
 from loadtests.crew import Share
 from loadtests.drivers import Slot, driver
@@ -49,6 +49,7 @@ class Load:
         plan: what is offered.
         share: the part of it that this process carries.
         wait_for_others: at a stage that all processes must have reached.
+        schedule: what is played; drawn from the plan if None.
         closed_loop: turns follow the answers, not the plan's rate.
         warm_up_s: how much of the plan comes before the measured phase, s.
         run_dir: where to record; nowhere if None.
@@ -61,6 +62,7 @@ class Load:
         urls: Sequence[str],
         plan: LoadPlan,
         *,
+        schedule: Schedule | None = None,
         share: Share,
         wait_for_others: Callable[[str], None] | None,
         closed_loop: bool,
@@ -76,7 +78,7 @@ class Load:
         options = environment.parsed_options
         self._driver = driver(options.driver, pool=options.pool)
         self._prefill_share = options.prefill_share
-        self._schedule = None if closed_loop else draw(plan)
+        self._schedule = None if closed_loop else schedule or draw(plan)
         self._scheduler = (
             Scheduler(
                 self._schedule,

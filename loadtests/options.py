@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from loadtests.arrivals import LoadPlan, Shape
 from loadtests.drivers import driver
+from loadtests.replay import read_recorded
 from workbench.errors import UsageError
 from workbench.flows.mix import Mix
 
@@ -104,6 +105,13 @@ def add_options(parser: Any) -> None:
         help="write idle sessions until so much of the server's maxmemory is used, of 1",
     )
     group.add_argument("--seed", type=int, default=1, help="same seed, same conversations")
+    group.add_argument(
+        "--replay",
+        default=None,
+        metavar="RUN",
+        help="the conversations of this sealed run, with their times, instead of drawn ones; its "
+        "phases and its time to live as well",
+    )
     # A text, not a path: options travel to workers as msgpack.
     group.add_argument("--run-dir", default=None, help="where to record; default: nowhere")
     group.add_argument(
@@ -116,13 +124,26 @@ def add_options(parser: Any) -> None:
 
 def settle_phases(options: argparse.Namespace) -> None:
     """
-    Fill in how long is measured. Locust's --run-time is warm-up and measured phase together.
+    Fill in how long is measured: what a replayed run says, or the command line.
+
+    Locust's --run-time is warm-up and measured phase together.
 
     It is taken away from Locust, which would cut off the turns that are still open at its end.
 
     Raises:
-        UsageError: both are given, or nothing is left to measure.
+        UsageError: both are given, or nothing is left to measure; the run cannot be replayed.
+        RunError: it cannot be read.
     """
+    if options.replay:
+        if options.closed_loop:
+            raise UsageError(
+                "--replay says when each turn is due, and a closed loop does not heed it"
+            )
+        recorded = read_recorded(options.replay)
+        options.run_time, options.seed = None, recorded.seed
+        options.ttl_s = recorded.ttl_s
+        options.warm_up_s, options.measure_s = recorded.warm_up_s, recorded.measure_s
+        return
     if options.run_time is not None:
         if options.measure_s is not None:
             raise UsageError("--run-time and --measure-s both say how long: leave one of them out")

@@ -74,6 +74,14 @@ def run(
     task_memory: _TaskMemory = None,
     engine: _Engine = None,
     seed: _Seed = None,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Play the conversations of this sealed run, with their times, on the experiment's "
+            "server.",
+        ),
+    ] = None,
     out: Out = None,
     report: Annotated[bool, typer.Option(help="Write the report as well.")] = True,
     slo: SloFile = None,
@@ -93,6 +101,7 @@ def run(
       workbench run
       workbench run demo --duration 60s --maxmemory 64mb
       workbench run demo --profile production --task-memory 2gb
+      workbench run demo --replay latest --maxmemory 32mb
       workbench run demo --url redis://redis-state:6379 --i-own redis-state:6379
       workbench run steady --slo loadtests/slo.toml --markdown slo.md --junit slo.xml
     """
@@ -100,11 +109,22 @@ def run(
     from workbench.diagnostics.finding import evaluate, write_findings
     from workbench.errors import UsageError
     from workbench.experiments.runner import carry_out
-    from workbench.runs.run import Run
+    from workbench.runs.run import Run, open_run
 
     chosen = _chosen(
         experiment, duration, rate, users, closed_loop, maxmemory, profile, task_memory, seed
     )
+    if replay:
+        said = {
+            "--duration": duration,
+            "--rate": rate,
+            "--closed-loop": closed_loop,
+            "--seed": seed,
+        }
+        given = [option for option, value in said.items() if value]
+        if given:
+            raise UsageError(f"{given[0]} is what the run of --replay says: leave one of them out")
+        chosen = chosen.replaying(open_run(replay))
     server = {
         "--maxmemory": maxmemory,
         "--profile": profile,

@@ -77,6 +77,8 @@ def start_load(
     flags = ["--closed-loop"] if experiment.closed_loop else []
     if i_own:
         options["--i-own"] = i_own
+    if experiment.replay:
+        options["--replay"] = experiment.replay
     if experiment.mix:
         for name, value in asdict(experiment.habits).items():
             options[f"--{name.replace('_', '-')}"] = value

@@ -107,7 +107,9 @@ def carry_out(
             )
         admit(url, i_own=i_own)
     binary = find_binary(engine) if url is None else None
-    with _recording(out, asdict(experiment), experiment.seed, progress) as recording:
+    # On record a replayed run has its name, and not its path on this machine.
+    asked = asdict(experiment) | {"replay": Path(experiment.replay).name}
+    with _recording(out, asked, experiment.seed, progress) as recording:
         run_dir, manifest, stack = recording.run_dir, recording.manifest, recording.stack
         servers = []
         if binary is not None:

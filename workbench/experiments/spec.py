@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from workbench.checkout import driver_names, experiments_dir, loadtests_dir
 from workbench.errors import ExperimentError, UsageError, nearest
@@ -15,6 +15,9 @@ from workbench.flows.model import Habits
 from workbench.server.faults.model import FAULTS
 from workbench.server.profiles import ServerProfile, profile
 from workbench.units import MIB, parse_bytes, parse_duration
+
+if TYPE_CHECKING:
+    from workbench.runs.run import Run
 
 __all__ = ["KEYS", "Experiment", "Key", "PlannedFault", "read_experiment"]
 
@@ -305,6 +308,7 @@ class Experiment:
         invalid_share, next_page_share, away_share, duplicate_share, duplicate_within_s,
             redelivery_s, api_gap_s: what people do besides; see ``Habits``.
         faults: what is done to the server, one after the other.
+        replay: a sealed run whose conversations are played instead of drawn ones; empty if none.
     """
 
     name: str
@@ -337,6 +341,7 @@ class Experiment:
     redelivery_s: float = 0.0
     api_gap_s: float = 0.0
     faults: tuple[PlannedFault, ...] = ()
+    replay: str = ""
 
     @property
     def habits(self) -> Habits:
@@ -347,6 +352,13 @@ class Experiment:
         """The server's settings: the profile's, with the experiment's cap."""
         chosen = profile(self.server_profile, task_memory_mib=self.task_memory_mib)
         return chosen if self.maxmemory_bytes is None else chosen.capped(self.maxmemory_bytes)
+
+    def replaying(self, run: "Run") -> "Experiment":
+        """The same experiment, with the conversations, phases and time to live of a sealed run."""
+        recorded = run.manifest.experiment
+        kept = ("seed", "warm_up_s", "measure_s", "ttl_s", "turns_per_s", "mix", "compression")
+        asked = {name: recorded[name] for name in kept if name in recorded}
+        return replace(self, replay=str(run.path.resolve()), closed_loop=False, **asked)
 
     def with_overrides(self, **changes: Any) -> "Experiment":
         """The same experiment, with those changes that are not None; checked again."""

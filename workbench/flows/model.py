@@ -90,6 +90,22 @@ class Flow:
             turns += once * (1 + _streak(random, habits.next_page_share, step.pages - 1))
         return tuple(turns)
 
+    def step(self, name: str) -> Step:
+        """
+        What a turn of that name carried out: a step, or what stands for one in a script.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for index, step in enumerate(self.steps):
+            if step.name == name:
+                return step
+            if step.asked is not None and (wrong := _invalid(step)).name == name:
+                return wrong
+            if step.api is not None and (call := _calling(step, first=index == 0)).name == name:
+                return call
+        raise KeyError(name)
+
 
 @dataclass(frozen=True, slots=True)
 class Habits:

@@ -57,6 +57,8 @@ def _pauses(experiment: Mapping[str, Any]) -> str:
 
 
 def _offered(experiment: Mapping[str, Any]) -> str:
+    if experiment.get("replay"):
+        return f"replay of {experiment['replay']}, open loop,"
     if experiment.get("closed_loop"):
         return f"{experiment.get('users', math.nan):g} users, closed loop,"
     return f"{experiment.get('turns_per_s', math.nan):g} turns/s, open loop,"
