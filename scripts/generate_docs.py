@@ -16,6 +16,7 @@ from workbench.experiments.spec import KEYS, Experiment, Key, read_experiment
 from workbench.flows.model import FLOWS
 from workbench.runs.manifest import STATUSES
 from workbench.runs.schema import KEY_STATES, OUTCOMES, SCHEMA_VERSION, TABLES, Column
+from workbench.server.faults.model import FAULTS
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTE = "<!-- Written by `make docs` from the code: change it there. -->\n"
@@ -141,6 +142,13 @@ def experiments() -> str:
         '`mix = "suggested"`, at the top: weights, pauses and habits of a file in '
         "`loadtests/mixes`, where all that is assumed of people stands. "
         f"Flows: {', '.join(f'`{flow}`' for flow in FLOWS)}.\n\n"
+        "## [[faults]]\n\n"
+        "What is done to the private server, one after the other: `fault` names it, `at` says when "
+        "it begins, from the start of the measured phase, and `lasts` for how long. Each is put on "
+        "record as an event of kind `fault`.\n\n"
+        "| fault | what happens to the server |\n| --- | --- |\n"
+        + "".join(f"| `{fault.name}` | {fault.meaning} |\n" for fault in FAULTS.values())
+        + "\n"
         "## The experiments that are here\n\n"
         "| experiment | question |\n| --- | --- |"
     )
