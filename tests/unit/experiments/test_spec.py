@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from workbench.checkout import experiments_dir
 from workbench.errors import ExperimentError
 from workbench.experiments import spec
-from workbench.experiments.spec import Experiment, read_experiment
+from workbench.experiments.spec import Experiment, PlannedFault, read_experiment
 from workbench.flows.mix import read_mix
 from workbench.flows.model import FLOWS
 
@@ -60,6 +60,9 @@ def test_demo_is_what_its_file_says():
         ("[load]\ndriver = 'fats'", "no driver 'fats'; did you mean 'fast'"),
         ("[load]\ndriver = 'turn'", "no driver 'turn'; known: fast, reference"),
         ("[load]\ndriver = 1", "driver is not a text"),
+        ("[[faults]]\nfault = 'freez'\nat = '1s'", "no fault 'freez'; did you mean 'freeze'"),
+        ("[[faults]]\nfault = 3\nat = '1s'", "no fault 3"),
+        ("[[faults]]\nfalt = 'freeze'", r"unknown key 'falt' in \[\[faults\]\]; .*'fault'"),
         ("[server]\nprofile = 'productoin'", "no server profile 'productoin'; .*'production'"),
     ],
 )
@@ -102,6 +105,22 @@ def test_unknown_name_is_answered_with_the_nearest(read, text, says):
         ("name = '../../elsewhere'", "is not made of 1 to 60 letters"),
         ("question = 3", "question is not a text"),
         ("a = [", "is not TOML"),
+        ("faults = 3", r"write \[\[faults\]\]"),
+        ("[faults]\nfault = 'freeze'", r"write \[\[faults\]\]"),
+        ("[[faults]]\nfault = 'freeze'", r"a table of \[\[faults\]\] has no at"),
+        ("[[faults]]\nfault = 'freeze'\nat = 'then'", r"at in \[\[faults\]\]: 'then' is not a dur"),
+        ("[[faults]]\nfault = 'freeze'\nat = '1s'\nlasts = '90s'", "lasts 90 s, more than 60"),
+        ("[[faults]]\nfault = 'kill'\nat = '29s'\nlasts = '2s'", "ends at 31 s, and the measured"),
+        (
+            "[[faults]]\nfault = 'kill'\nat = '1s'\nlasts = '3s'\n"
+            "[[faults]]\nfault = 'freeze'\nat = '2s'",
+            "fault freeze at 2 s begins before the one before it is over",
+        ),
+        ("[server]\ntasks = 7", "tasks is 7, outside 1 to 6"),
+        ("[load]\ncompression = 0.5", "compression is 0.5, outside 1 to 1000"),
+        ("[load]\nprefill_share = 1", "prefill_share is 1, outside 0 to 0.99"),
+        ("[load]\npool = 1.5", "pool is not a whole number"),
+        ("[habits]\nredelivery = 'soon'", "redelivery: 'soon' is not a duration"),
     ],
 )
 def test_value_that_makes_no_sense_is_refused(read, text, says):
@@ -233,3 +252,27 @@ def test_text_nested_too_deeply_is_refused(read):
     """The parser's own limit is no crash of ours."""
     with pytest.raises(ExperimentError, match="nested too deeply"):
         read("a = " + "[" * 5000)
+
+
+def test_faults_are_read_in_the_order_of_their_times(read):
+    """However they stand in the file."""
+    experiment = read(
+        "[[faults]]\nfault = 'rewrite'\nat = '9s'\n"
+        "[[faults]]\nfault = 'freeze'\nat = '1.5s'\nlasts = '500ms'\n"
+    )
+
+    assert experiment.faults == (
+        PlannedFault("freeze", 1.5, 0.5),
+        PlannedFault("rewrite", 9.0, 0.0),
+    )
+
+
+def test_experiment_of_the_how_to_reads(read):
+    """What the page shows is copied."""
+    page = (experiments_dir().parents[1] / "docs/how-to/make-an-experiment.md").read_text()
+    shown = page.partition("```toml\n")[2].partition("```")[0]
+
+    experiment = read(shown)
+
+    assert [each.fault for each in experiment.faults] == ["restart"]
+    assert experiment.habits.duplicate_within_s == 0.05
