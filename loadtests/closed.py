@@ -57,6 +57,9 @@ class ClosedLoop(Scheduler):
         turn.due_s = turn.ready_s = super().sent(turn)
         return turn.due_s
 
+    def deliver_again(self, turn: Turn, due_s: float) -> None:
+        """Not here: what comes beside the loop would make it an open one."""
+
     def _conversations_on(self) -> Iterator[tuple[Conversation, float]]:
         """One conversation after the other: each turn's, and the pause before it, s."""
         pause_s = 0.0  # the first message is not waited for

@@ -34,6 +34,7 @@ _START_IN_S: Final = 0.5
 _WATCH_S: Final = 1.0
 _SWITCH_S: Final = 0.0005
 _DELIVERIES_AGAIN_MAX: Final = 3
+_GOOD: Final = ("ok", "duplicate")
 
 
 class StateLostError(Exception):
@@ -182,7 +183,7 @@ class Load:
             name=f"{conversation.flow.name}/{step.name}",
             response_time=1e3 * (completed_s - turn.due_s),
             response_length=done.value_bytes,
-            exception=None if outcome == "ok" else StateLostError(done.error or outcome),
+            exception=None if outcome in _GOOD else StateLostError(done.error or outcome),
             context={},
         )
 
