@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from locust import User, events, stats, task
+from locust import User, events, stats, tag, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -31,6 +31,7 @@ from loadtests.replay import read_recorded
 from loadtests.tally import Tally
 from workbench.errors import UsageError, WorkbenchError
 from workbench.flows.mix import Mix
+from workbench.flows.model import FLOWS
 from workbench.runs.clock import Clock
 from workbench.server.guard import admit, mark
 from workbench.state import connect
@@ -55,6 +56,7 @@ class ConversationUser(User):
         for slot in self.slots:
             slot.close()
 
+    @tag(*FLOWS)
     @task
     def turn(self) -> None:
         """Carry the next turn."""
@@ -80,6 +82,8 @@ events.init_command_line_parser.add_listener(add_options)
 def _prepare(environment: Environment, **_: Any) -> None:
     environment.workbench_load = None
     environment.workbench_crew = None
+    # Tags choose among the flows of the mix, not among tasks: there is one, which has all of them.
+    environment.exclude_tags = []
     if isinstance(environment.runner, WorkerRunner):
         # Its target and its options come from the master, with the first users.
         environment.workbench_member = Member(environment)
@@ -87,6 +91,8 @@ def _prepare(environment: Environment, **_: Any) -> None:
     try:
         options = environment.parsed_options
         settle_phases(options)
+        for scenario in environment.user_classes:
+            plan_of(options, scenario.mix, scenario.shape)  # refuses what makes no sense
         environment.workbench_urls = urls = _admitted(environment)
         open_slot = driver(options.driver, pool=options.pool)
         for url in urls:

@@ -1,13 +1,14 @@
 """The command line of a load beside Locust's own, and the plan that follows from it."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from loadtests.arrivals import LoadPlan, Shape
 from loadtests.drivers import driver
 from loadtests.replay import read_recorded
-from workbench.errors import UsageError
+from workbench.errors import UsageError, nearest
 from workbench.flows.mix import Mix
 
 __all__ = ["add_options", "plan_of", "settle_phases"]
@@ -159,7 +160,12 @@ def settle_phases(options: argparse.Namespace) -> None:
 
 
 def plan_of(options: argparse.Namespace, mix: Mix, shape: Shape) -> LoadPlan:
-    """The load that is offered: the scenario's, with what the command line says otherwise."""
+    """
+    The load that is offered: the scenario's, with what the command line says otherwise.
+
+    Raises:
+        UsageError: a tag is no flow of the mix, or the tags leave none.
+    """
 
     def given(*names: str) -> dict[str, Any]:
         return {n: getattr(options, n) for n in names if getattr(options, n) is not None}
@@ -168,7 +174,7 @@ def plan_of(options: argparse.Namespace, mix: Mix, shape: Shape) -> LoadPlan:
     return LoadPlan(
         turns_per_s=options.rate,
         duration_s=options.warm_up_s + options.measure_s,
-        mix=options.mix or chosen.weights,
+        mix=_tagged(options.mix or chosen.weights, options.tags, options.exclude_tags),
         think_median_s=chosen.think_median_s / options.compression,
         think_p95_s=chosen.think_p95_s / options.compression,
         seed=options.seed,
@@ -176,3 +182,20 @@ def plan_of(options: argparse.Namespace, mix: Mix, shape: Shape) -> LoadPlan:
         ttl_s=options.ttl_s,
         shape=shape,
     )
+
+
+def _tagged(
+    mix: Mapping[str, float], tags: Sequence[str] | None, exclude: Sequence[str] | None
+) -> dict[str, float]:
+    """What Locust's tags leave of a mix: each flow is tagged with its name."""
+    for tag in (*(tags or ()), *(exclude or ())):
+        if tag not in mix:
+            raise UsageError(f"no flow of the mix is tagged {tag!r}{nearest(tag, mix)}")
+    left = {
+        flow: weight
+        for flow, weight in mix.items()
+        if (not tags or flow in tags) and flow not in (exclude or ())
+    }
+    if not left:
+        raise UsageError("the tags leave no flow of the mix: name fewer in --exclude-tags")
+    return left
