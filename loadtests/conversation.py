@@ -195,6 +195,8 @@ def _carry_out(environment: Environment, load: Load) -> None:
 def _end(environment: Environment) -> None:
     """End the test as Locust would at the end of its run time."""
     runner, options = environment.runner, environment.parsed_options
+    if options.csv_prefix:  # whose rows are written about once a second, and not at the end
+        gevent.sleep(2 * stats.CSV_STATS_INTERVAL_SEC + 0.1)
     if options.headless:
         runner.quit()
         return

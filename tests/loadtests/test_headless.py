@@ -224,7 +224,6 @@ def test_locusts_own_options_work_as_they_do_elsewhere(redis_server, tmp_path, m
         (["--tags", "lgin"], "no flow of the mix is tagged 'lgin'; did you mean 'login'"),
         (["--tags", "login", "--exclude-tags", "login"], "the tags leave no flow"),
         (["--driver", "fast", "--pool", 4], "gives each slot a connection of its own"),
-        (["--replay", "nowhere"], "there is no run 'nowhere'"),
         (["--compression", 0.5], "outside 1 to 1000"),
     ],
 )

@@ -9,9 +9,8 @@ from workbench.errors import UsageError
 
 
 def settled(**options):
-    made = Namespace(
-        **{"run_time": None, "measure_s": None, "warm_up_s": 2.0, "replay": None} | options
-    )
+    unsaid = {"run_time": None, "measure_s": None, "warm_up_s": 2.0, "replay": None}
+    made = Namespace(**unsaid | options)
     settle_phases(made)
     return made
 
