@@ -72,7 +72,8 @@ def seal_abandoned(run_dir: Path) -> Manifest:
 
 
 def _sweep(run_dir: Path) -> None:
-    shutil.rmtree(run_dir / SERVER_FOLDER, ignore_errors=True)
+    for folder in run_dir.glob(f"{SERVER_FOLDER}*"):  # one for each task
+        shutil.rmtree(folder, ignore_errors=True)
     for path in run_dir.rglob(".*"):
         if path.is_file():
             path.unlink()

@@ -8,6 +8,7 @@ from workbench.plots.style import REFERENCE, SHADE
 
 __all__ = [
     "end_labels",
+    "hatch_spans",
     "limit_line",
     "moment",
     "name_shade",
@@ -66,6 +67,21 @@ def shade_spans(ax: Axes, spans: Iterable[tuple[float, float]], *, width_least: 
     """
     for start, length in spans:
         ax.axvspan(start, start + max(length, width_least), color=SHADE, lw=0, zorder=0)
+
+
+def hatch_spans(ax: Axes, spans: Iterable[tuple[float, float]], *, width_least: float) -> None:
+    """Hatch spans of time behind the data; see ``shade_spans``."""
+    for start, length in spans:
+        ax.axvspan(
+            start,
+            start + max(length, width_least),
+            facecolor="none",
+            edgecolor=REFERENCE,
+            alpha=0.35,
+            hatch="////",
+            lw=0,
+            zorder=0,
+        )
 
 
 def name_shade(ax: Axes, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What every figure over time shares: its title, one axis of time, AOF rewrites, the start."""
+"""What every figure over time shares: its title, one time axis, rewrites, faults, the start."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis.persistence import rewrite_spans
-from workbench.plots.annotate import moment, name_shade, shade_spans
+from workbench.plots.annotate import hatch_spans, moment, name_shade, shade_spans
 from workbench.runs.run import Run
 
 __all__ = ["headline", "timeline"]
@@ -20,21 +20,24 @@ def headline(figure: Figure, run: Run, finding: str) -> None:
 
 
 def timeline(run: Run, panels: Sequence[Axes]) -> None:
-    """Give the panels, from the top down, the run's time, its rewrites and its measured start."""
+    """Give the panels, from the top down, the run's time, rewrites, faults and measured start."""
     first_s, last_s = _span_s(run)
-    spans = rewrite_spans(run.events, run.samples)
+    width_least = 0.004 * (last_s - first_s)
+    rewrites = rewrite_spans(run.events, run.samples)
+    faults = run.events[run.events["kind"] == "fault"]
     measured = run.measured_s > 0
     for ax in panels:
         ax.set_xlim(first_s, last_s)
-        shade_spans(
-            ax,
-            zip(spans["elapsed_s"], spans["duration_s"], strict=True),
-            width_least=0.004 * (last_s - first_s),
-        )
+        for spans, mark in ((rewrites, shade_spans), (faults, hatch_spans)):
+            each = zip(spans["elapsed_s"], spans["duration_s"], strict=True)
+            mark(ax, each, width_least=width_least)
         if measured:
             moment(ax, 0.0)
-    if not spans.empty:
-        name_shade(panels[0], "shaded: AOF rewrite")
+    names = ", ".join(dict.fromkeys(faults["label"].astype(str)))
+    said = ["shaded: AOF rewrite"] if not rewrites.empty else []
+    said += [f"hatched: {names}"] if names else []
+    if said:
+        name_shade(panels[0], " · ".join(said))
     panels[-1].set_xlabel("elapsed, s; measured from 0 on" if measured else "elapsed, s")
 
 

@@ -459,3 +459,23 @@ def test_tables_of_the_golden_run_are_the_same_each_time(tiny_run):
 def test_loss_table_of_no_turns_is_empty():
     """A run without losses shows the table's head alone."""
     assert isinstance(loss_table(loss_by_step(operations([]))).data, pd.DataFrame)
+
+
+def test_faults_are_hatched_and_named(tmp_path):
+    """Whoever looks at a peak sees what was done to the server then."""
+    turns = [{"elapsed_s": at / 20} for at in range(200)]
+    polls = [{"elapsed_s": at / 2} for at in range(21)]
+    done = [
+        {"elapsed_s": 2.0, "duration_s": 1.0, "kind": "fault", "label": name}
+        for name in ("freeze", "kill", "freeze")
+    ]
+    calm = make_run(tmp_path / "calm", operations=turns, samples=polls, events=[])
+    disturbed = make_run(tmp_path / "disturbed", operations=turns, samples=polls, events=done)
+
+    above, *others = figure_latency(disturbed).figure.axes
+
+    assert above.get_title(loc="right") == "hatched: freeze, kill"
+    for ax in (above, *others):
+        hatched = [patch for patch in ax.patches if patch.get_hatch()]
+        assert [patch.get_x() for patch in hatched] == [2.0, 2.0, 2.0]
+    assert figure_latency(calm).figure.axes[0].get_title(loc="right") == ""
