@@ -31,6 +31,7 @@ __all__ = ["Load"]
 _FLUSH_S: Final = 5.0
 _START_IN_S: Final = 0.5
 _WATCH_S: Final = 1.0
+_OVERDUE_S: Final = 1.0
 
 
 class StateLostError(Exception):
@@ -98,6 +99,14 @@ class Load:
     def tally(self) -> Tally:
         """The figures so far."""
         return self._ledger.tally
+
+    def so_far(self) -> Tally:
+        """The figures so far, with the turns of the measured phase that are overdue now."""
+        if not self._finished:
+            due_by_s = min(self._scheduler.now_s() - _OVERDUE_S, self._plan.duration_s)
+            dues_s = (turn.due_s for turn in self._scheduler.unsent())
+            self.tally.overdue = sum(self._warm_up_s <= due_s < due_by_s for due_s in dues_s)
+        return self.tally
 
     def open_slot(self) -> Slot:
         """What carries one user's turns, over a connection of its own."""
@@ -185,6 +194,7 @@ class Load:
         if self._finished:
             return
         self._finished = True
+        self.tally.overdue = 0
         now_s = self._scheduler.now_s()
         if self._ledger.unix_at_zero_s:
             self._ledger.unsent(self._scheduler.unsent(), now_s)
