@@ -335,6 +335,21 @@ def test_master_shows_what_its_workers_have_counted_so_far(redis_server, tmp_pat
     assert size < 100_000
 
 
+@pytest.mark.capability("chromium")
+def test_worker_that_is_lost_is_told_at_once(redis_server, tmp_path):
+    """Its part is gone, so the page says that the figures do not hold; the others go on."""
+    with locust(emptied(redis_server), tmp_path, *two_workers()) as found:
+        wait_until(lambda: found.turns() > 0, timeout_s=30, why="a report")
+        psutil.Process(found.process.pid).children()[0].kill()
+        wait_until(lambda: found.data()["load"]["workers_lost"], timeout_s=30, why="the loss")
+        turns = found.turns()
+        wait_until(lambda: found.turns() > turns, timeout_s=20, why="further turns")
+        load, text = found.data()["load"], shown(tmp_path, f"{found.url}/redis")
+
+    assert re.fullmatch(r"load worker \d of 2", *load["workers_lost"])
+    assert f"{load['workers_lost'][0]} lost: the figures do not hold" in text
+
+
 def test_workers_tell_nothing_so_far_where_there_is_no_page(redis_server, tmp_path):
     """The reports of a headless load hold Locust's own statistics alone."""
     words = ["--headless", "--only-summary", "-f", "tests/loadtests/counted.py", "-u", 20, "-r", 20]
