@@ -30,14 +30,17 @@ class ClosedLoop(Scheduler):
         self._next = first
         self._step = step
         self._talks: dict[object, Iterator[tuple[Conversation, float]]] = {}
+        self._begun = Event()  # users may come before the start is known
 
     def play(self) -> None:
         """Wait until the time is over and the open turns are completed, or 10 s."""
+        self._begun.set()
         gevent.sleep(max(0.0, self._duration_s - self.now_s()))
         self._drain()
 
     def take(self, slot: Any = None) -> Turn:
         """The next turn of the slot's conversation, after its think time; none after the end."""
+        self._begun.wait()
         talk_of_slot = self._talks.setdefault(slot, self._conversations_on())
         conversation, pause_s = next(talk_of_slot)
         gevent.sleep(max(pause_s, -self.now_s()))

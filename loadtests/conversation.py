@@ -27,6 +27,7 @@ from loadtests.drivers import driver
 from loadtests.figures import Figures
 from loadtests.load import Load
 from loadtests.options import add_options, plan_of, settle_phases
+from loadtests.page import Page
 from loadtests.replay import read_recorded
 from loadtests.tally import Tally
 from workbench.errors import UsageError, WorkbenchError
@@ -103,6 +104,8 @@ def _prepare(environment: Environment, **_: Any) -> None:
         sys.exit(_code(error))
     if isinstance(environment.runner, MasterRunner):
         environment.workbench_crew = Crew(environment, end=lambda: _end(environment))
+    if environment.web_ui:
+        Page(environment).open()
 
 
 def _admitted(environment: Environment) -> list[str]:
@@ -153,6 +156,8 @@ def _start_share(environment: Environment, member: Member) -> None:
         member.break_off(str(error), _code(error))
         return
     load = _load(environment, share, member.wait_for_others)
+    if share.watched:
+        member.keep_telling(load.so_far)
 
     def carry_out() -> None:
         load.run()

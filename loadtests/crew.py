@@ -28,6 +28,7 @@ _REACHED: Final = "workbench-reached"
 _GO: Final = "workbench-go"
 _DONE: Final = "workbench-done"
 _FAILED: Final = "workbench-failed"
+_SO_FAR: Final = "workbench-so-far"  # in the report that Locust makes every three seconds
 _POLL_S: Final = 0.2
 # A worker that draws or prefills is silent for longer than Locust's three seconds.
 _SILENCE_MAX: Final = -60
@@ -43,12 +44,14 @@ class Share:
         count: of processes.
         token: of the run, for the ids of its messages.
         users: slots of all processes together.
+        watched: the figures are looked at before the end, so they are told as they grow.
     """
 
     index: int = 0
     count: int = 1
     token: str = field(default_factory=lambda: secrets.token_hex(4))
     users: int = 1
+    watched: bool = False
 
 
 class _FixedCrew(UsersDispatcher):
@@ -70,6 +73,7 @@ class _Hand:
     name: str
     stage: str = ""
     tally: Tally | None = None
+    so_far: Tally | None = None
     lost: bool = False
 
 
@@ -87,6 +91,7 @@ class Crew:
 
     def __init__(self, environment: Environment, end: Callable[[], None]) -> None:
         self._runner: MasterRunner = environment.runner
+        self._watched = environment.web_ui is not None
         self._end = end
         self._hands: dict[str, _Hand] = {}
         self._gone_through: set[str] = set()
@@ -95,6 +100,7 @@ class Crew:
         self._runner.register_message(_REACHED, self._reached)
         self._runner.register_message(_DONE, self._done)
         self._runner.register_message(_FAILED, self._broke_off)
+        environment.events.worker_report.add_listener(self._told)
 
     @property
     def began(self) -> bool:
@@ -105,6 +111,17 @@ class Crew:
     def tally(self) -> Tally:
         """The figures of all workers, as if one had counted all."""
         return Tally.merged(hand.tally for hand in self._hands.values() if hand.tally)
+
+    @property
+    def so_far(self) -> Tally:
+        """The figures up to now: of each worker what it told last; at the end, all."""
+        parts = (hand.tally or hand.so_far for hand in self._hands.values())
+        return Tally.merged(part for part in parts if part)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Workers with a share that are lost by now, by name."""
+        return tuple(hand.name for hand in self._hands.values() if hand.lost)
 
     @property
     def workers_lost(self) -> tuple[str, ...]:
@@ -127,6 +144,7 @@ class Crew:
                 "count": len(ready),
                 "token": token,
                 "users": self._runner.target_user_count,
+                "watched": self._watched,
             }
             self._runner.send_message(_PLAN, share, client_id=client.id)
         gevent.spawn(self._follow, self._hands)
@@ -162,6 +180,10 @@ class Crew:
             self._hands[msg.node_id].stage = msg.data["stage"]
             self._open_gates()
 
+    def _told(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+        if _SO_FAR in data and client_id in self._hands:
+            self._hands[client_id].so_far = Tally.of_message(data[_SO_FAR])
+
     def _done(self, msg: Any, **_: Any) -> None:
         if msg.node_id in self._hands:
             self._hands[msg.node_id].tally = Tally.of_message(msg.data)
@@ -184,8 +206,10 @@ class Member:
         self._share: Share | None = None
         self._gates: dict[str, Event] = {}
         self._handed_over = False
+        self._so_far: Callable[[], Tally] | None = None
         self._runner.register_message(_PLAN, self._plan)
         self._runner.register_message(_GO, self._go)
+        environment.events.report_to_master.add_listener(self._tell)
 
     def take_share(self) -> Share | None:
         """The share of the run that begins now; None if it began without this worker."""
@@ -198,11 +222,16 @@ class Member:
         self._runner.send_message(_REACHED, {"stage": stage})
         gate.wait()
 
+    def keep_telling(self, so_far: Callable[[], Tally]) -> None:
+        """Give the master the figures so far, every three seconds until they are handed over."""
+        self._so_far = so_far
+
     def hand_over(self, tally: Tally) -> None:
         """Give the master the figures, and what Locust's own statistics still hold: once a run."""
         if self._handed_over:
             return
         self._handed_over = True
+        self._so_far = None
         # At its end Locust waits half a second for the last report, which may come later than that.
         report: dict[str, Any] = {}
         self._environment.events.report_to_master.fire(
@@ -214,6 +243,10 @@ class Member:
     def break_off(self, why: str, code: int) -> None:
         """Have the master end the run with this exit code."""
         self._runner.send_message(_FAILED, {"why": why, "code": code})
+
+    def _tell(self, data: dict[str, Any], **_: Any) -> None:
+        if self._so_far:
+            data[_SO_FAR] = self._so_far().as_message()
 
     def _plan(self, msg: Any, **_: Any) -> None:
         self._share = Share(**msg.data)

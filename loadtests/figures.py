@@ -7,12 +7,11 @@ No locust in here.
 from dataclasses import dataclass
 from typing import Final
 
-from loadtests.tally import CLOCKS, PERCENTILES, Tally
+from loadtests.tally import CLOCKS, Tally
 from workbench.units import format_count, format_duration, format_share
 
 __all__ = ["Figures"]
 
-_CAUSES: Final = ("evicted", "expired", "restarted", "deleted", "elsewhere", "missing")
 _SAID: Final = {"p50": "p50", "p99": "p99", "p999": "p99.9"}
 
 
@@ -79,9 +78,9 @@ class Figures:
 
     def _clocks(self) -> list[str]:
         since = "closed loop: from the send" if self.closed_loop else "from the intended start"
-        lines = [f"{'':10}" + "".join(f"{_SAID[name]:>10}" for name in PERCENTILES)]
+        lines = [f"{'':10}" + "".join(f"{said:>10}" for said in _SAID.values())]
         for clock in CLOCKS:
-            cells = [self.tally.percentile_us(clock, name) / 1e6 for name in PERCENTILES]
+            cells = [self.tally.percentile_us(clock, name) / 1e6 for name in _SAID]
             told = "".join(f"{format_duration(cell):>10}" for cell in cells)
             note = f"   {since}" if clock == "response_us" else ""
             lines.append(f"{clock.removesuffix('_us'):10}{told}{note}")
@@ -91,7 +90,7 @@ class Figures:
         outcomes = self.tally.outcomes
         told = " · ".join(f"{name} {count:,}" for name, count in outcomes.most_common())
         needed = self.tally.turns - self.tally.begun
-        lost = {cause: outcomes[cause] for cause in _CAUSES if outcomes[cause]}
+        lost = self.tally.lost
         why = f": {', '.join(f'{cause} {n:,}' for cause, n in lost.items())}" if lost else ""
         return [
             f"outcomes  {told or 'none'}",

@@ -151,6 +151,7 @@ class Ledger:
         rows = self._fold()
         if self._start_s <= second.until_s <= self._stop_s + 1:
             self.tally.add_second(second.cpu_share, starved=starved)
+            self.tally.measured_s = min(second.until_s, self._stop_s) - self._start_s
         if "generator" not in self._tables:
             return
         for row in rows:

@@ -35,6 +35,7 @@ _WATCH_S: Final = 1.0
 _SWITCH_S: Final = 0.0005
 _DELIVERIES_AGAIN_MAX: Final = 3
 _GOOD: Final = ("ok", "duplicate")
+_OVERDUE_S: Final = 1.0
 
 
 class StateLostError(Exception):
@@ -107,6 +108,14 @@ class Load:
     def tally(self) -> Tally:
         """The figures so far."""
         return self._ledger.tally
+
+    def so_far(self) -> Tally:
+        """The figures so far, with the turns of the measured phase that are overdue now."""
+        if not self._finished:
+            due_by_s = min(self._scheduler.now_s() - _OVERDUE_S, self._plan.duration_s)
+            dues_s = (turn.due_s for turn in self._scheduler.unsent())
+            self.tally.overdue = sum(self._warm_up_s <= due_s < due_by_s for due_s in dues_s)
+        return self.tally
 
     def open_slots(self) -> list[Slot]:
         """What carries one user's turns: a slot for each server."""
@@ -197,6 +206,7 @@ class Load:
         if self._finished:
             return
         self._finished = True
+        self.tally.overdue = 0
         now_s = self._scheduler.now_s()
         if self._ledger.unix_at_zero_s:
             self._ledger.unsent(self._scheduler.unsent(), now_s)

@@ -12,16 +12,22 @@ from typing import Any, Final, Self
 from loadtests.histogram import Histogram
 from workbench.runs.schema import TABLES
 
-__all__ = ["CLOCKS", "PERCENTILES", "Tally"]
+__all__ = ["CAUSES", "CLOCKS", "PERCENTILES", "Tally"]
+
+CAUSES: Final = ("evicted", "expired", "restarted", "deleted", "elsewhere", "missing")
+"""Outcomes of turns that needed a state and found none."""
 
 CLOCKS: Final = ("response_us", "queue_us", "lag_us", "service_us")
 """Of a turn, in the order in which they are told."""
 
-PERCENTILES: Final = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
-"""Name and percentage of each percentile that is told."""
+PERCENTILES: Final = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
+"""Name and percentage of each percentile that can be told."""
 
-_LEAST: Final = {"p50": 2, "p99": 100, "p999": 1000}
-_ADDED: Final = ("begun", "seconds", "starved", "evicted_turns", "expired_turns", "processes")
+_LEAST: Final = {"p50": 2, "p95": 20, "p99": 100, "p999": 1000}
+_ADDED: Final = (
+    *("begun", "overdue", "seconds", "starved"),
+    *("evicted_turns", "expired_turns", "processes"),
+)
 _SEEN: Final = ("evicted_keys", "expired_keys")
 _AT: Final = {column.name: at for at, column in enumerate(TABLES["operations"].columns)}
 
@@ -34,10 +40,12 @@ class Tally:
         clocks: a histogram of each clock, µs, to three digits.
         outcomes: turns by what became of them.
         begun: of these, the ones that needed no state, since they begin a conversation.
+        overdue: while the load goes on, turns beside these that have been due for over a second and
+            are not completed; 0 at its end, when they are ``unsent``.
         seconds, starved: seconds of the load; of these, the ones in which turns waited for a slot
             although the server was fast.
         cpu_share: of one core, on average; of the busiest process.
-        measured_s: how long was measured, s; of the process that measured longest.
+        measured_s: how long was measured so far, s; of the process that measured longest.
         processes: how many were merged.
         keys: conversations that were looked for at the end, by how they were found; as ``evicted``,
             ``present``, …; see ``loadtests.probe``.
@@ -51,7 +59,7 @@ class Tally:
     def __init__(self) -> None:
         self.clocks = {name: Histogram() for name in CLOCKS}
         self.outcomes: Counter[str] = Counter()
-        self.begun = 0
+        self.begun = self.overdue = 0
         self.seconds = self.starved = 0
         self.cpu_share = self.measured_s = 0.0
         self.processes = 1
@@ -81,9 +89,15 @@ class Tally:
         return self.outcomes.total()
 
     @property
+    def lost(self) -> dict[str, int]:
+        """Turns that needed a state and found none, by cause; only causes that there were."""
+        return {cause: self.outcomes[cause] for cause in CAUSES if self.outcomes[cause]}
+
+    @property
     def delivered_share(self) -> float:
         """Completed ÷ due; 0 of none."""
-        return 1 - self.outcomes["unsent"] / self.turns if self.turns else 0.0
+        due = self.turns + self.overdue
+        return 1 - (self.outcomes["unsent"] + self.overdue) / due if due else 0.0
 
     @property
     def starved_share(self) -> float:
@@ -103,6 +117,7 @@ class Tally:
             "clocks": {name: each.as_message() for name, each in self.clocks.items()},
             "outcomes": dict(self.outcomes),
             "begun": self.begun,
+            "overdue": self.overdue,
             "seconds": self.seconds,
             "starved": self.starved,
             "cpu_share": self.cpu_share,

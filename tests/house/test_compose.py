@@ -1,11 +1,15 @@
 """docker-compose.yml and its Dockerfile: as the profiles say, safe to start, and complete."""
 
+import json
 import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -99,6 +103,22 @@ def test_bench_writes_to_the_checkout_and_never_as_root():
         assert SERVICES[service]["user"] == "${WORKBENCH_USER:-1000:1000}"
 
 
+def test_crew_is_a_master_with_its_page_and_as_many_workers_as_it_waits_for():
+    """One variable says how many; only the master publishes a port, and it answers for a host."""
+    master, worker = SERVICES["load-master"], SERVICES["load-worker"]
+    words = shlex.split(master["command"])
+    given = dict(pairwise(words))
+
+    assert master["profiles"] == worker["profiles"] == ["crew"]
+    assert "--master" in words
+    assert "--worker" in shlex.split(worker["command"])
+    assert worker["scale"] == given["--expect-workers"] == "${LOAD_WORKERS:-2}"
+    assert given["--host"] == f"redis://{given['--i-own']}" == "redis://redis-state:6379"
+    assert master["ports"] == ["127.0.0.1:8089:8089"]
+    assert "ports" not in worker
+    assert master["user"] == worker["user"] == SERVICES["load"]["user"]
+
+
 def schema_verdict(file):
     """The file held against the compose specification, which comes with the checker."""
     words = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
@@ -144,6 +164,71 @@ def test_file_is_accepted_by_compose(options):
     verdict = compose_verdict(FILE, *options)
 
     assert verdict.returncode == 0, verdict.stderr
+
+
+@pytest.mark.capability("compose")
+@pytest.mark.parametrize("count", [None, 4])
+def test_compose_starts_the_workers_that_the_master_waits_for(count):
+    """Two, or as many as LOAD_WORKERS says."""
+    kept = {name: value for name, value in os.environ.items() if name != "LOAD_WORKERS"}
+    words = [*compose(), "--project-directory", ROOT, "--file", FILE, "--profile", "crew"]
+    done = subprocess.run(
+        [*words, "config", "--format", "json"],
+        env=kept | ({"LOAD_WORKERS": str(count)} if count else {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    services = json.loads(done.stdout)["services"]
+    words = services["load-master"]["command"]
+
+    assert services["load-worker"]["scale"] == (count or 2)
+    assert words[words.index("--expect-workers") + 1] == str(count or 2)
+
+
+@pytest.mark.slow
+@pytest.mark.whole_command
+def test_crew_carries_a_load(redis_server, client, tmp_path):
+    """Its commands as they stand, on this machine and for a shorter time."""
+    server = redis_server.url.removeprefix("redis://")
+    ports = iter(free_ports(2))
+    page, bus = next(ports), next(ports)
+
+    def led(service):
+        text = SERVICES[service]["command"].replace("${LOAD_WORKERS:-2}", "2")
+        text = text.replace("redis-state:6379", server).replace("load-master", "127.0.0.1")
+        return [sys.executable, "-m", *shlex.split(text.replace("0.0.0.0", "127.0.0.1"))]
+
+    master = [*led("load-master"), "--web-port", page, "--master-bind-port", bus]
+    master += ["--run-time", "4s", "--autoquit", "0"]
+    worker = [*led("load-worker"), "--master-port", bus]
+    kept = {name: value for name, value in os.environ.items() if name != "REDIS_STATE_URL"}
+    with ExitStack() as started:
+        told = started.enter_context((tmp_path / "told").open("w+"))
+        for words in (master, worker, worker):
+            process = subprocess.Popen(
+                list(map(str, words)), cwd=ROOT, env=kept, stdout=told, stderr=told
+            )
+            started.callback(process.wait)
+            started.callback(process.kill)
+            if words is master:
+                leader = process
+        leader.wait(timeout=90)
+        talk = (tmp_path / "told").read_text()
+
+    assert re.search(r"open loop, 200 turns/s: \d+ turns in 2 s measured .*, 2 processes", talk), (
+        talk
+    )
+
+
+def free_ports(count):
+    """So many that nobody listens on."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 @pytest.mark.capability("compose")

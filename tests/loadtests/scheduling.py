@@ -73,7 +73,7 @@ def main() -> None:
             )
 
     slots = [gevent.spawn(slot, number) for number in range(orders["slots"])]
-    gevent.sleep(0)
+    gevent.sleep(0.02)  # users may be there before the start is known
     scheduler.start_at(scheduler.now_s() + 0.05)
     playing = gevent.spawn(scheduler.play)
     playing.join(timeout=orders["stop_s"])

@@ -133,6 +133,12 @@ def test_turns_of_a_closed_loop_are_due_when_they_are_sent(closed):
     assert closed[SERVICE_S]["busy_max"] == 2
 
 
+def test_users_of_a_closed_loop_who_come_early_wait_for_its_start(closed):
+    """They came before the start was known, and took it for the end: nothing was ever sent."""
+    for played_out in closed.values():
+        assert round(min(clock["send_s"] for clock in played_out["clocks"]), 2) >= 0
+
+
 def test_conversations_of_a_closed_loop_go_turn_by_turn(closed):
     """Each slot carries one to its end before the next; numbers are not given twice."""
     by_conversation = {}

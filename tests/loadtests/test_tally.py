@@ -103,3 +103,22 @@ def test_unsent_turns_are_due_and_not_delivered():
 
     assert tally.delivered_share == pytest.approx(0.98)
     assert Tally().delivered_share == 0.0
+
+
+def test_overdue_turns_are_not_delivered():
+    """While the load goes on they stand beside the others; of several processes they add up."""
+    calm, late = tallied(rows(60, seed=1)), tallied(rows(30, seed=2))
+    late.overdue = 10
+
+    whole = Tally.merged([calm, Tally.of_message(late.as_message())])
+
+    assert (whole.turns, whole.overdue) == (90, 10)
+    assert whole.delivered_share == pytest.approx(0.9)
+
+
+def test_lost_turns_are_told_by_cause():
+    """Only those that needed a state and found none; a timeout is no loss."""
+    turns = [*rows(5, seed=1), *rows(3, seed=2, outcome="evicted")]
+    turns += [*rows(2, seed=3, outcome="expired"), *rows(1, seed=4, outcome="timeout")]
+
+    assert tallied(turns).lost == {"evicted": 3, "expired": 2}
