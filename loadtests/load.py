@@ -32,7 +32,6 @@ __all__ = ["Load"]
 _FLUSH_S: Final = 5.0
 _START_IN_S: Final = 0.5
 _WATCH_S: Final = 1.0
-_SWITCH_S: Final = 0.0005
 _DELIVERIES_AGAIN_MAX: Final = 3
 _GOOD: Final = ("ok", "duplicate")
 _OVERDUE_S: Final = 1.0
@@ -128,8 +127,6 @@ class Load:
         # What was drawn stays to the end: keep the collector from walking it in mid-load.
         gc.collect()
         gc.freeze()
-        # The thread that writes parts gives way after this, and not only after 5 ms.
-        sys.setswitchinterval(_SWITCH_S)
         if self._wait_for_others:
             self._wait_for_others("play")
         if self._scheduler.now_s() > -_START_IN_S / 2 or self._wait_for_others:

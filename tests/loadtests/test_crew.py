@@ -58,7 +58,7 @@ def test_parts_of_two_workers_are_the_whole(shared):
     assert set(turns["worker"]) == set(keys["worker"]) == {0, 1}
     assert (turns["conversation"] % 2 == turns["worker"]).all()
     assert (keys["conversation"] % 2 == keys["worker"]).all()
-    assert not turns.duplicated(["conversation", "turn"]).any()
+    assert not turns.duplicated(["conversation", "turn", "delivery"]).any()
     assert len(turns) == counted > 300
 
 
