@@ -264,8 +264,8 @@ class Load:
         conversation.position = 0
         conversation.acknowledged = conversation.written_s = None
         conversation.name, conversation.unsure = b"", False
-        if written_s is None:
-            return "missing"
+        if written_s is None:  # as an earlier turn has found out already, if any has
+            return conversation.gone or "missing"
         started_s = self._scheduler.started_s
         if elsewhere:
             cause = "elsewhere"
@@ -275,14 +275,14 @@ class Load:
             cause = self._witnesses[task].why_gone(started_s + written_s)
         if ours:
             self._ledger.lost(cause)
-        message.gone = cause
+        message.gone = conversation.gone = cause
         return cause
 
     def _go_on(self, turn: Turn, message_id: str) -> None:
         """The turn was carried out: what follows is the step after it."""
         conversation = turn.conversation
         conversation.acknowledged, conversation.settled = message_id, turn.number
-        conversation.unsure = False
+        conversation.unsure, conversation.gone = False, ""
         last = len(conversation.script) - 1
         conversation.position = min(turn.message.position + 1, last)
 

@@ -39,6 +39,7 @@ class Conversation:
         settled: number of the turn that was carried out last; -1 if none was.
         task: index of the server that holds its state, where there is one for each task.
         unsure: a later write got no answer.
+        gone: why its state was found gone last; empty if it was written since.
         turns: turns handed out so far.
         waiting: turns that came due while one was still open.
     """
@@ -55,6 +56,7 @@ class Conversation:
     settled: int = -1
     task: int = 0
     unsure: bool = False
+    gone: str = ""
     turns: int = 0
     open: bool = False
     waiting: "deque[Turn]" = field(default_factory=deque)
