@@ -140,6 +140,7 @@ def test_interrupted_search_tells_what_is_known(tmp_path, small):
         (["--from", "500", "--to", "100"], "--from 500 is above --to 100"),
         (["--resolution", "0"], "--resolution is 0, outside"),
         (["--url", "redis://127.0.0.1:1", "--engine", "redis"], "--engine is for a private server"),
+        (["--out", "s3://bucket/runs"], "--out is 's3:/bucket/runs', and a run is written to"),
         (["--i-own", "there:6379"], "--i-own answers for the server of --url"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

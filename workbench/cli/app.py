@@ -58,9 +58,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for
 ExitZero = Annotated[
     bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict, if all was carried out.")
 ]
+
+
+def _local(out: Path | None) -> Path | None:
+    from workbench.checkout import local_folder
+
+    return None if out is None else local_folder("--out", out)
+
+
 Out = Annotated[
     Path | None,
-    typer.Option(help="Where to make the run directory; default: WORKBENCH_RUNS, else runs/."),
+    typer.Option(
+        callback=_local,
+        help="Where to make the run directory; default: WORKBENCH_RUNS, else runs/.",
+    ),
 ]
 
 
