@@ -93,6 +93,7 @@ def test_lowest_rate_that_is_too_much_is_told_as_such(tmp_path, small):
         assert "the generator, not the server, was the limit" in answer
         return
     assert process.returncode == 1, out + err
+    assert out.count("verdict") == 1
     assert answer.startswith("not met at 100 turns/s: response_p50 is ")
     assert "lower --from" in answer
     assert step.split()[0] == "100"

@@ -8,6 +8,8 @@ import typer
 from workbench.cli.app import AsJson, Out, app, near, progress, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workbench.experiments.capacity import Capacity, Step
 
 __all__ = ["capacity"]
@@ -109,7 +111,6 @@ def capacity(
         users=users,
     )
     folder = out or runs_dir()
-    quiet = as_json
     attempt = stepper(
         chosen,
         objectives,
@@ -117,21 +118,18 @@ def capacity(
         url=url,
         i_own=i_own,
         engine=engine,
-        say=(lambda _: None) if quiet else typer.echo,
+        say=(lambda _: None) if as_json else typer.echo,
         progress=progress,
     )
-    if not quiet:
+    if not as_json:
         typer.echo(f"{chosen.name} against {objectives.where}")
-        typer.echo(
-            _ROW.format("turns/s", "p99", "delivered", "lost", "verdict", "what broke · run")
-        )
     with one_interrupt():
         found = search(
             attempt,
             lowest=lowest,
             highest=highest,
             resolution=resolution,
-            say=(lambda _: None) if quiet else _tell_step,
+            say=(lambda _: None) if as_json else _teller(),
         )
     told = _told(found) | {"experiment": chosen.name, "slo": objectives.where}
     told |= {"from": lowest, "to": highest, "resolution": resolution}
@@ -144,23 +142,30 @@ def capacity(
     raise typer.Exit(_CODES[found.ended])
 
 
-def _tell_step(step: "Step") -> None:
-    """A line a step."""
+def _teller() -> "Callable[[Step], None]":
+    """What prints a line a step, and a head above the first."""
     from workbench.units import format_duration, format_share
 
     def share(value: float | None) -> str:
         return "unknown" if value is None else format_share(value)
 
-    p99_us = step.response_us_p99
-    cells = (
-        f"{step.turns_per_s:,g}",
-        "unknown" if p99_us is None else format_duration(p99_us / 1e6),
-        share(step.delivered_share),
-        share(step.lost_state_share),
-        step.verdict,
-        " · ".join(filter(None, [step.why, step.run])),
-    )
-    typer.echo(_ROW.format(*cells))
+    head = [_HEAD]
+
+    def tell_step(step: "Step") -> None:
+        while head:
+            typer.echo(_ROW.format(*head.pop()))
+        p99_us = step.response_us_p99
+        cells = (
+            f"{step.turns_per_s:,g}",
+            "unknown" if p99_us is None else format_duration(p99_us / 1e6),
+            share(step.delivered_share),
+            share(step.lost_state_share),
+            step.verdict,
+            " · ".join(filter(None, [step.why, step.run])),
+        )
+        typer.echo(_ROW.format(*cells))
+
+    return tell_step
 
 
 def _told(found: "Capacity") -> dict[str, Any]:
