@@ -44,6 +44,17 @@ def _network_namespace() -> bool:
     return bool(shutil.which("ip")) and _runs(["unshare", "--net", "--map-root-user", "true"])
 
 
+def _named_network_namespaces() -> bool:
+    """Whether machines can be made of them: by name, with a bridge and cables between them."""
+    name = f"wb-trial-{os.getpid()}"
+    cable = "ip link add name a type bridge && ip link add name b type veth peer name c"
+    steps = [["ip", "netns", "add", name], ["ip", "netns", "exec", name, "sh", "-c", cable]]
+    try:
+        return bool(shutil.which("ip")) and all(map(_runs, steps))
+    finally:
+        _runs(["ip", "netns", "delete", name])
+
+
 def chromium() -> str | None:
     """The browser on PATH, under any of its names."""
     names = ("chromium", "chromium-browser", "google-chrome")
@@ -91,6 +102,7 @@ KNOWN: dict[str, Callable[[], object]] = {
     "docker": lambda: shutil.which("docker"),
     "embedded-server": binary.embedded_path,
     "mount": _mount,
+    "named-network-namespaces": _named_network_namespaces,
     "network-namespace": _network_namespace,
     "procfs": lambda: Path("/proc/self/cwd").exists(),
     "redis-cli": lambda: shutil.which("redis-cli"),

@@ -1,7 +1,9 @@
 """Where the folders beside the package lie: load scenarios, notebooks, runs, an example."""
 
 import os
+import re
 from pathlib import Path
+from typing import Final
 
 from workbench.errors import ParameterError, UsageError, nearest
 
@@ -11,6 +13,7 @@ __all__ = [
     "experiments_dir",
     "find_notebook",
     "loadtests_dir",
+    "local_folder",
     "mixes_dir",
     "notebooks_dir",
     "runs_dir",
@@ -18,6 +21,7 @@ __all__ = [
 ]
 
 _ROOT = Path(__file__).resolve().parent.parent
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
 def loadtests_dir() -> Path:
@@ -66,8 +70,34 @@ def find_notebook(name: str) -> Path:
 
 
 def runs_dir() -> Path:
-    """Where runs are kept: ``WORKBENCH_RUNS``, else ``runs`` in the checkout."""
-    return Path(os.environ.get("WORKBENCH_RUNS") or _ROOT / "runs")
+    """
+    Where runs are kept: ``WORKBENCH_RUNS``, else ``runs`` in the checkout.
+
+    Raises:
+        UsageError: the variable names no folder of this machine.
+    """
+    given = os.environ.get("WORKBENCH_RUNS")
+    return local_folder("WORKBENCH_RUNS", given) if given else _ROOT / "runs"
+
+
+def local_folder(named_by: str, given: str | Path) -> Path:
+    """
+    A folder of this machine, there or not: a run is written piece by piece, and renamed into place.
+
+    Args:
+        named_by: the option or variable, for the message.
+        given: what it says.
+
+    Raises:
+        UsageError: it is the URL of another place, as of an object store.
+    """
+    # As a path s3://bucket is s3:/bucket, and a folder of that name would be made here.
+    if _URL.match(str(given)):
+        raise UsageError(
+            f"{named_by} is {str(given)!r}, and a run is written to a folder of this machine; "
+            "copy it from there once it is sealed: docs/how-to/scale-out.md"
+        )
+    return Path(given)
 
 
 def example_run_dir() -> Path:

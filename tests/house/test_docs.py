@@ -44,6 +44,7 @@ def test_every_command_and_every_rule_is_in_the_reference():
 
     assert {
         "run",
+        "capacity",
         "serve",
         "sample",
         "seal",

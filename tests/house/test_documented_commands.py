@@ -110,6 +110,7 @@ def test_example_works(folder, redis_server, client, line):
         shorter = {
             "run": ["--duration", "1s", "--rate", "60", "--no-report"],
             "sample": ["--for", "2s"],
+            "capacity": ["--from", "100", "--to", "100"],
         }
         process = workbench(folder, name, *words, *shorter.get(name, []))
         told = []

@@ -103,11 +103,14 @@ def test_load_bench_prints_every_figure_that_was_promised(tmp_path):
         "recorder_append_us",
         "conversations_alive",
         "conversations_alive_bytes",
+        "stall_p99_error",
     }
     bounds = {name: (figures[name]["must"], figures[name]["goal"]) for name in figures}
     assert bounds["reference_ratio_naive_2600"] == (">=3", ">=5")
     assert bounds["fast_ratio_naive_2600"] == (">=6", ">=10")
     assert bounds["recorder_us"] == ("<=3", "<=1")
+    assert bounds["stall_p99_error"] == ("<=10", "<=3")
+    assert figures["stall_p99_error"]["n"] > 1000
     assert bounds["conversations_alive"] == (">=50000", ">=200000")
     for figure in figures.values():
         assert (figure["value"] is None) == ("is not installed" in figure["why"])

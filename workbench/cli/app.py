@@ -32,13 +32,13 @@ __all__ = [
 ]
 
 EXIT_CODES: Final = {
-    0: "every rule passed, with `--slo` every objective; or `--exit-zero` was given and all was "
-    "carried out",
-    1: "a rule of severity critical or warning failed, an objective of `--slo` was broken, or "
-    "updates were lost",
+    0: "every rule passed, with `--slo` every objective; `capacity` found a rate that meets the "
+    "objectives; or `--exit-zero` was given and all was carried out",
+    1: "a rule of severity critical or warning failed, an objective of `--slo` was broken, the "
+    "lowest rate of `capacity` does not meet the objectives, or updates were lost",
     2: "the request is wrong, or its target was refused; nothing was started",
     3: "the run is invalid, or there is too little to tell; with `--slo` too little to tell of an "
-    "objective",
+    "objective; `capacity` cannot be told, as where the generator was the limit",
     4: "no server can be had, the run failed, or the disk took no more",
     130: "interrupted",
 }
@@ -58,9 +58,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for
 ExitZero = Annotated[
     bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict, if all was carried out.")
 ]
+
+
+def _local(out: Path | None) -> Path | None:
+    from workbench.checkout import local_folder
+
+    return None if out is None else local_folder("--out", out)
+
+
 Out = Annotated[
     Path | None,
-    typer.Option(help="Where to make the run directory; default: WORKBENCH_RUNS, else runs/."),
+    typer.Option(
+        callback=_local,
+        help="Where to make the run directory; default: WORKBENCH_RUNS, else runs/.",
+    ),
 ]
 
 
