@@ -96,7 +96,7 @@ class Stalled:
     def validity(self) -> Validity:
         """Whether the generator kept up, as of any run; nothing sampled the server."""
         polls = pd.DataFrame({"elapsed_s": np.arange(0, MEASURE_S + 1)})
-        none = TABLES["events"].arrow.empty_table().to_pandas()
+        none = TABLES["events"].arrow.empty_table().to_pandas().assign(elapsed_s=[])
         return validity(self.measured, self.seconds, polls, none, measured_s=MEASURE_S)
 
 

@@ -71,7 +71,7 @@ def loading(start_server):
             raw.set(f"filler:{number}", os.urandom(1024).hex())
         raw.save()
     server.stop()
-    before, ended = server.url, threading.Event()
+    ended = threading.Event()
 
     def start_and_stay():  # a server of ours ends with the thread that started it
         server.start()  # waits until all is loaded
@@ -80,7 +80,7 @@ def loading(start_server):
     thread = threading.Thread(target=start_and_stay)
     thread.start()
     try:
-        wait_until(lambda: server.url != before and says_loading(server.url), why="it to load")
+        wait_until(lambda: says_loading(server.url), why="it to load")
         yield server
     finally:
         ended.set()
