@@ -271,6 +271,7 @@ def test_login_of_locust_guards_the_page_and_no_password_is_on_it(start_server, 
     assert "hunter2" not in "".join([log, *(body for body, _ in (*outside, *inside[:2]))])
 
 
+@pytest.mark.slow
 @pytest.mark.capability("chromium")
 def test_server_that_does_not_answer_is_shown_so_and_the_load_goes_on(start_server, tmp_path):
     """It is said why, the charts have a gap, the log stays short; and then it answers again."""
@@ -335,6 +336,7 @@ def test_master_shows_what_its_workers_have_counted_so_far(redis_server, tmp_pat
     assert size < 100_000
 
 
+@pytest.mark.slow
 @pytest.mark.capability("chromium")
 def test_worker_that_is_lost_is_told_at_once(redis_server, tmp_path):
     """Its part is gone, so the page says that the figures do not hold; the others go on."""
@@ -350,6 +352,7 @@ def test_worker_that_is_lost_is_told_at_once(redis_server, tmp_path):
     assert f"{load['workers_lost'][0]} lost: the figures do not hold" in text
 
 
+@pytest.mark.slow
 def test_workers_tell_nothing_so_far_where_there_is_no_page(redis_server, tmp_path):
     """The reports of a headless load hold Locust's own statistics alone."""
     words = ["--headless", "--only-summary", "-f", "tests/loadtests/counted.py", "-u", 20, "-r", 20]
