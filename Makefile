@@ -46,7 +46,7 @@ contracts: .venv/.ready ## which room may import which
 	@$(BIN)/lint-imports --no-cache --config pyproject.toml
 
 pytest: .venv/.ready ## tests: units, real servers, a headless load, notebooks
-	@$(PYTEST) -m "not alone" --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) -m "not alone" --numprocesses 4 --dist loadfile --no-loadscope-reorder
 	@$(PYTEST) -m alone
 
 docs: .venv/.ready ## write the generated pages of docs/reference again

@@ -33,7 +33,7 @@ def carried_out(tmp_path):
 def verdict_of(run, rule):
     from workbench.diagnostics.finding import evaluate
 
-    (found,) = evaluate(run).only(rule)
+    (found,) = evaluate(run, rule)
     return found.verdict
 
 
@@ -152,6 +152,7 @@ def test_tasks_with_a_redis_each_do_not_find_each_others_conversations(carried_o
     assert not list(run.path.glob("server*"))
 
 
+@pytest.mark.slow
 def test_pool_that_all_share_is_no_larger_than_was_said(carried_out):
     """Two connections for fifty slots, besides those of the workbench itself."""
     run = carried_out(
@@ -193,6 +194,7 @@ def test_idle_sessions_fill_the_cap_and_are_what_is_evicted(carried_out):
     assert verdict_of(run, "loss-explained") == "pass"
 
 
+@pytest.mark.slow
 def test_compressed_pauses_are_told_and_their_evictions_doubted(carried_out):
     """A clock of whole seconds hardly tells a pause of two seconds from one of three."""
     run = carried_out(

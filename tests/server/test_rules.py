@@ -115,7 +115,7 @@ def watched(server, run_dir):
 
 
 def found_by(rule, run_dir):
-    (found,) = evaluate(Run(run_dir)).only(rule)
+    (found,) = evaluate(Run(run_dir), rule)
     return found
 
 

@@ -106,10 +106,7 @@ def run(
       workbench run steady --slo loadtests/slo.toml --markdown slo.md --junit slo.xml
     """
     from workbench.checkout import runs_dir
-    from workbench.diagnostics.finding import evaluate, write_findings
     from workbench.errors import UsageError
-    from workbench.experiments.runner import carry_out
-    from workbench.runs.run import Run, open_run
 
     chosen = _chosen(
         experiment, duration, rate, users, closed_loop, maxmemory, profile, task_memory, seed
@@ -124,6 +121,8 @@ def run(
         given = [option for option, value in said.items() if value]
         if given:
             raise UsageError(f"{given[0]} is what the run of --replay says: leave one of them out")
+        from workbench.runs.run import open_run
+
         chosen = chosen.replaying(open_run(replay))
     server = {
         "--maxmemory": maxmemory,
@@ -140,6 +139,12 @@ def run(
     if i_own and not url:
         raise UsageError("--i-own answers for the server of --url, and none is given")
     outputs = read_outputs(slo, markdown, junit)
+
+    # These take their time, so what was typed is looked at before.
+    from workbench.diagnostics.finding import evaluate, write_findings
+    from workbench.experiments.runner import carry_out
+    from workbench.runs.run import Run
+
     run_dir = carry_out(
         chosen,
         out or runs_dir(),

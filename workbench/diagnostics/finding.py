@@ -174,16 +174,6 @@ class Findings(tuple[Finding, ...]):
         """The gravest verdict, findings of severity info left aside."""
         return worst_of(self)
 
-    def only(self, *rules: str) -> "Findings":
-        """
-        Those of some rules.
-
-        Raises:
-            UsageError: there is no such rule.
-        """
-        chosen = {RULES[rule].id for rule in rules}
-        return Findings(found for found in self if found.rule in chosen)
-
     def to_markdown(self) -> str:
         """Verdict, sentence, evidence, advice and source of each."""
         return "\n\n".join(_paragraph(found) for found in self)
@@ -196,22 +186,29 @@ class Findings(tuple[Finding, ...]):
         return {"text/markdown": self.to_markdown(), "text/plain": repr(self), FINDINGS_MIME: data}
 
 
-def evaluate(run: Run) -> Findings:
+def evaluate(run: Run, *rules: str) -> Findings:
     """
-    Judge a run by every rule.
+    Judge a run by every rule, or by some.
 
     A rule whose tables are empty is unknown, and so is one that the run's own damage keeps from
     judging; never a pass. A pass is unknown too where the run broke off, or where the generator was
     late and the rule rests on the load; a failure stands, since what was lost was lost. Where the
     server was only sampled, rules on the load are not applicable.
 
+    Args:
+        run: sealed.
+        rules: their ids; all if none is given.
+
     Returns:
         the findings, the gravest first.
+
+    Raises:
+        UsageError: there is no such rule.
     """
     late = lateness(run)
     findings = [
         _judge(rule, run, broken_off(run) or ("" if rule.holds_if_late else late))
-        for rule in RULES.values()
+        for rule in ([RULES[each] for each in rules] if rules else RULES.values())
     ]
     return Findings(
         sorted(

@@ -307,7 +307,7 @@ EACH = [
 
 
 def found_by(rule, run) -> Finding:
-    (found,) = evaluate(run).only(rule)
+    (found,) = evaluate(run, rule)
     return found
 
 
@@ -511,7 +511,7 @@ def test_gravest_finding_comes_first(tiny_run):
 def test_only_of_an_unknown_rule_names_the_nearest(tiny_run):
     """A notebook's slip must not leave a finding out in silence."""
     with pytest.raises(UsageError, match="no rule 'los-explained'; did you mean 'loss-explained'"):
-        evaluate(tiny_run).only("los-explained")
+        evaluate(tiny_run, "los-explained")
 
 
 def test_same_run_gives_the_same_findings_byte_for_byte(tiny_run, tmp_path):
