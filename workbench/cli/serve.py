@@ -52,7 +52,7 @@ def serve(
     # Ctrl-C is the way to stop it, at any time.
     with (
         suppress(KeyboardInterrupt),
-        one_interrupt(),
+        one_interrupt() as interrupt,
         serving(settings, data, engine=engine) as server,
     ):
         if as_json:
@@ -72,4 +72,4 @@ def serve(
             typer.echo(f"Load it with: workbench run --url {server.url}")
             typer.echo(server.url)
         sys.stdout.flush()
-        until_stopped(server)
+        until_stopped(server, interrupt)

@@ -26,7 +26,7 @@ from workbench.checkout import loadtests_dir
 from workbench.errors import RunFailedError, ServerNotReadyError, UsageError, WorkbenchError
 from workbench.experiments.acts import Acts
 from workbench.experiments.helpers import Helper, start_load, start_sampler
-from workbench.experiments.interrupts import one_interrupt
+from workbench.experiments.interrupts import Interrupt, one_interrupt
 from workbench.experiments.sealing import SERVER_FOLDER, seal
 from workbench.experiments.spec import Experiment
 from workbench.runs.clock import Clock
@@ -59,12 +59,13 @@ _UNRECORDED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
-    """A run that is going on: its directory, manifest and clock, and what ends with it."""
+    """A run that is going on: directory, manifest, clock, what ends with it, and what ends it."""
 
     run_dir: Path
     manifest: Manifest
     clock: Clock
     stack: ExitStack
+    interrupt: Interrupt
 
 
 def carry_out(
@@ -133,7 +134,7 @@ def carry_out(
             load = start_load(experiment, targets, run_dir, clock=recording.clock, i_own=i_own)
             stack.callback(load.stop)
             acts = Acts(experiment, server, run_dir, recording.clock, stack)
-            _watch(load, sampler, servers, acts, experiment, progress)
+            _watch(load, sampler, servers, acts, recording.interrupt, experiment, progress)
             _finish(sampler)
     return run_dir
 
@@ -176,6 +177,7 @@ def sample(
         recording.stack.callback(_record_measured, recording, began_s)
         sampler = _sampler(url, recording, interval_s)
         while (left_s := began_s + seconds - recording.clock.unix_s()) > 0:
+            recording.interrupt.check()
             if sampler.exit_code is not None:
                 raise _died(sampler)
             time.sleep(min(_POLL_S, left_s))
@@ -194,7 +196,7 @@ def _recording(
     foreseen is raised again as RunFailedError, and the run is sealed as failed.
     """
     with ExitStack() as frame:
-        frame.enter_context(one_interrupt())
+        interrupt = frame.enter_context(one_interrupt())
         clock = Clock()
         run_dir = _make_run_dir(out, str(experiment["name"]))
         frame.enter_context(hold(run_dir))
@@ -214,7 +216,7 @@ def _recording(
         try:
             write_manifest(run_dir, manifest)
             with ExitStack() as stack:
-                yield _Recording(run_dir, manifest, clock, stack)
+                yield _Recording(run_dir, manifest, clock, stack, interrupt)
             status, why = "complete", ""
         except KeyboardInterrupt:
             status, why = "interrupted", "stopped by Ctrl-C or SIGTERM before its end"
@@ -309,6 +311,7 @@ def _watch(
     sampler: Helper,
     servers: Sequence[PrivateServer],
     acts: Acts,
+    interrupt: Interrupt,
     experiment: Experiment,
     progress: Say,
 ) -> None:
@@ -317,6 +320,7 @@ def _watch(
     began_s = said_s = time.monotonic()
     progress(f"{experiment.turns_per_s:g} turns/s for {due_s:g} s, after a prefill")
     while load.exit_code is None:
+        interrupt.check()
         acts.look()
         for server in () if acts.unanswered else servers:
             if not server.running:

@@ -10,6 +10,7 @@ from typing import Final
 
 from workbench.checkout import runs_dir
 from workbench.errors import ServerNotReadyError
+from workbench.experiments.interrupts import Interrupt
 from workbench.runs.lock import hold, is_held
 from workbench.server.binary import find_binary
 from workbench.server.process import PrivateServer, tail
@@ -50,7 +51,7 @@ def serving(
                 folder.parent.rmdir()
 
 
-def until_stopped(server: PrivateServer) -> None:
+def until_stopped(server: PrivateServer, interrupt: Interrupt) -> None:
     """
     Wait for Ctrl-C or SIGTERM, which raise KeyboardInterrupt.
 
@@ -58,6 +59,7 @@ def until_stopped(server: PrivateServer) -> None:
         ServerNotReadyError: the server ended before.
     """
     while server.running:
+        interrupt.check()
         time.sleep(_POLL_S)
     raise ServerNotReadyError(f"the server ended; its log ends:\n{tail(server.log)}")
 
