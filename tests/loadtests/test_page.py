@@ -138,6 +138,8 @@ def running(redis_server, tmp_path_factory):
 
 def test_data_tell_what_the_server_says(running, redis_server):
     """INFO's own numbers, once a second, the newest last."""
+    # Locust's rate is a mean that leaves out the last two seconds.
+    wait_until(lambda: running.data()["points"][-1]["turns_per_s"], timeout_s=15, why="a rate")
     told = running.data()
     points, now = told["points"], told["points"][-1]
 
