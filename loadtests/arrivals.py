@@ -160,8 +160,10 @@ def talk(plan: LoadPlan, number: int) -> tuple[Flow, tuple[Step, ...], list[floa
         if following.answers:
             gap_s = random.lognormvariate(log(plan.habits.api_gap_s), _GAP_SIGMA)
             pauses[index] = min(gap_s, _GAP_MAX_S)
-    if len(script) > 1 and random.random() < plan.habits.away_share:
-        pauses[random.randrange(len(script) - 1)] = plan.ttl_s * random.uniform(1.0, 2.0)
+    # Nobody is away between a message and the API's answer.
+    pausing = [index for index, following in enumerate(script[1:]) if not following.answers]
+    if pausing and random.random() < plan.habits.away_share:
+        pauses[random.choice(pausing)] = plan.ttl_s * random.uniform(1.0, 2.0)
     return flow, script, pauses
 
 

@@ -1,5 +1,6 @@
 """Ledger: what a load process writes down of its turns and of itself, as tables and as figures."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,15 +111,19 @@ class Ledger:
 
     def unsent(self, turns: Sequence[Turn], now_s: float) -> None:
         """Write down the turns that came due and were not completed: cut off now."""
+        behind: Counter[int] = Counter()
         for turn in turns:
             turn.ready_s = now_s
             conversation = turn.conversation
+            last = len(conversation.script) - 1
+            position = min(conversation.position + behind[conversation.number], last)
+            behind[conversation.number] += 1
             self.turn(
                 turn,
-                conversation.step.name,
+                conversation.script[position].name,
                 "unsent",
                 Done("unsent"),
-                begins=conversation.position == 0,
+                begins=position == 0,
                 sent_s=now_s,
                 completed_s=now_s,
                 age_s=None,

@@ -34,6 +34,8 @@ _START_IN_S: Final = 0.5
 _WATCH_S: Final = 1.0
 _DELIVERIES_AGAIN_MAX: Final = 3
 _GOOD: Final = ("ok", "duplicate")
+_UNKNOWN_NAME: Final = b"?"
+"""Of a write of which only is known that it was made; no head has it."""
 _OVERDUE_S: Final = 1.0
 
 
@@ -130,7 +132,7 @@ class Load:
         if self._wait_for_others:
             self._wait_for_others("play")
         if self._scheduler.now_s() > -_START_IN_S / 2 or self._wait_for_others:
-            self._scheduler.postpone(time.monotonic() + _START_IN_S)
+            self._scheduler.postpone(time.monotonic() + _START_IN_S, self._idle)
         self._ledger.unix_at_zero_s = self._clock.unix_s() - self._scheduler.now_s()
         # Without its end, in case there is nobody left to write that.
         if self._tells_phases:
@@ -159,7 +161,7 @@ class Load:
         turn = self._scheduler.take(slot)
         conversation = turn.conversation
         step, edit = turn.message.make(conversation)
-        begins = turn.message.position == 0
+        begins = turn.message.begins
         message_id = f"{self._token}-{conversation.number}-{turn.number}"
         send_s = self._scheduler.sent(turn)
         task = self._task(turn)
@@ -168,7 +170,8 @@ class Load:
             message_id,
             edit,
             begins=begins,
-            follows=conversation.acknowledged,
+            # Of a message that was applied already the document always knows.
+            follows=None if conversation.acknowledged == message_id else conversation.acknowledged,
         )
         completed_s = self._scheduler.now_s()
         age_s = None if conversation.written_s is None else send_s - conversation.written_s
@@ -237,28 +240,39 @@ class Load:
         completed_s: float,
     ) -> str:
         """Name the outcome, and where the conversation goes from here."""
-        conversation, message = turn.conversation, turn.message
+        conversation = turn.conversation
         elsewhere = task != conversation.task
         if done.outcome in {"ok", "lost_update"}:
-            # One that is delivered again may come to its end after the one that follows it.
-            if turn.number >= conversation.settled:
-                conversation.written_s = completed_s
+            # One that is delivered again may come to its end after the one that follows it. Then it
+            # changes nothing here, unless it began anew what was gone by then.
+            late = turn.number < conversation.settled
+            if not late or done.begun:
                 # The server counts from some time between the two.
-                conversation.expires_s = send_s + self._ttl_s
-                conversation.name, conversation.task = done.name, task
+                self._wrote(conversation, completed_s, send_s, done.name, task)
+            if not late:
                 self._go_on(turn, message_id)
+            elif done.begun:
+                conversation.acknowledged = None
             return "elsewhere" if elsewhere and done.outcome == "lost_update" else done.outcome
         if done.outcome == "duplicate":  # another delivery was carried out, whoever was told so
             if turn.number > conversation.settled:
+                first_s = send_s if turn.message.sent_s is None else turn.message.sent_s
+                self._wrote(conversation, first_s, first_s, _UNKNOWN_NAME, task)
                 self._go_on(turn, message_id)
+                conversation.unsure = True
             return done.outcome
-        if done.outcome != GONE:
-            conversation.unsure |= done.unsure
-            self._deliver_again(turn, completed_s)
-            return done.outcome
+        if done.outcome == GONE:
+            return self._lost(turn, task, completed_s, elsewhere=elsewhere)
+        conversation.unsure |= done.unsure
+        self._deliver_again(turn, completed_s)
+        return done.outcome
+
+    def _lost(self, turn: Turn, task: int, completed_s: float, *, elsewhere: bool) -> str:
+        """Name why there is no state; the next turn greets, in its own time."""
+        conversation, message = turn.conversation, turn.message
         if message.gone:  # as another delivery has found out
             return message.gone
-        # "Your session has expired, send hi": the next turn greets, in its own time.
+        # "Your session has expired, send hi".
         written_s, expired = conversation.written_s, completed_s >= conversation.expires_s
         ours = bool(conversation.name)  # not of one whose time had run out before the start
         conversation.position = 0
@@ -266,17 +280,23 @@ class Load:
         conversation.name, conversation.unsure = b"", False
         if written_s is None:  # as an earlier turn has found out already, if any has
             return conversation.gone or "missing"
-        started_s = self._scheduler.started_s
-        if elsewhere:
-            cause = "elsewhere"
-        elif expired:
+        if expired:
             cause = "expired"
+        elif elsewhere:
+            cause = "elsewhere"
         else:
-            cause = self._witnesses[task].why_gone(started_s + written_s)
+            cause = self._witnesses[task].why_gone(self._scheduler.started_s + written_s)
         if ours:
             self._ledger.lost(cause)
         message.gone = conversation.gone = cause
         return cause
+
+    def _wrote(
+        self, conversation: Conversation, written_s: float, since_s: float, name: bytes, task: int
+    ) -> None:
+        """Note the conversation's last write, whose time to live may run from ``since_s`` on."""
+        conversation.written_s, conversation.expires_s = written_s, since_s + self._ttl_s
+        conversation.name, conversation.task = name, task
 
     def _go_on(self, turn: Turn, message_id: str) -> None:
         """The turn was carried out: what follows is the step after it."""

@@ -135,6 +135,8 @@ def settle_phases(options: argparse.Namespace) -> None:
         UsageError: both are given, or nothing is left to measure; the run cannot be replayed.
         RunError: it cannot be read.
     """
+    if options.closed_loop and options.prefill_share:
+        raise UsageError("--prefill-share is for an open loop: a closed one begins with nobody")
     if options.replay:
         if options.closed_loop:
             raise UsageError(

@@ -126,6 +126,7 @@ def _idle(
         )
     sessions: list[Conversation] = []
     drawn = _sessions(task, part, ttl_s)
+    expire_s = time.monotonic() + ttl_s
     while int(client.info("memory")["used_memory"]) < share * cap_bytes:
         pipe = client.pipeline(transaction=False)
         for session, text in islice(drawn, _IDLE_BATCH):
@@ -134,6 +135,11 @@ def _idle(
             )  # workbench: raw
             sessions.append(session)
         pipe.execute()
+        if time.monotonic() > expire_s:
+            raise UsageError(
+                "idle sessions expire before --prefill-share of the cap is used: ask for less, or "
+                "raise the time to live"
+            )
     return sessions
 
 

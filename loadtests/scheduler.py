@@ -7,7 +7,7 @@ slots; within a conversation, a turn waits until the one before it is completed.
 
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -76,6 +76,7 @@ class Message:
         step: that it carries out; None until it is sent.
         position: of that step in the conversation.
         edit: what it changes in the state.
+        sent_s: when it was sent first, s; None until it is.
         gone: why its conversation was gone; empty if it was not.
         deliveries: so far.
     """
@@ -83,6 +84,7 @@ class Message:
     step: Step | None = None
     position: int = 0
     edit: Edit | None = None
+    sent_s: float | None = None
     gone: str = ""
     deliveries: int = 1
 
@@ -92,6 +94,13 @@ class Message:
             self.step, self.position = conversation.step, conversation.position
             self.edit = self.step.edit(conversation.caller)
         return self.step, self.edit
+
+    @property
+    def begins(self) -> bool:
+        """Whether it is a greeting, which begins the conversation if there is none."""
+        greets = self.edit is not None and self.edit.reset
+        answers = self.step is not None and self.step.answers
+        return self.position == 0 or (greets and not answers)
 
 
 @dataclass(slots=True, eq=False)
@@ -180,11 +189,11 @@ class Scheduler:
         """Set the instant that all times count from."""
         self._started_s = monotonic_s
 
-    def postpone(self, monotonic_s: float) -> None:
-        """Set that instant later; what was written by then is older than was planned."""
+    def postpone(self, monotonic_s: float, others: Iterable[Conversation] = ()) -> None:
+        """Set that instant later; what was written by then, others too, is older than planned."""
         later_s = monotonic_s - self._started_s
         self._started_s = monotonic_s
-        for conversation in self._conversations.values():
+        for conversation in (*self._conversations.values(), *others):
             if conversation.written_s is not None:
                 conversation.written_s -= later_s
                 conversation.expires_s -= later_s
@@ -257,6 +266,8 @@ class Scheduler:
     def sent(self, turn: Turn) -> float:
         """Note that the turn is sent now, s."""
         turn.sent_s = self.now_s()
+        if turn.message.sent_s is None:
+            turn.message.sent_s = turn.sent_s
         return turn.sent_s
 
     def done(self, turn: Turn, completed_s: float) -> None:

@@ -93,7 +93,8 @@ class FastSlot:
         """What became of a turn that left this, which is held from now on."""
         self._kept.keep(key, left)
         kept = follows is None or named(follows) in left.metadata.messages
-        return Done("ok" if kept else "lost_update", 1, left.value_bytes, name=name)
+        outcome, begun = "ok" if kept else "lost_update", left.head.revision == 1
+        return Done(outcome, 1, left.value_bytes, name=name, begun=begun)
 
     def _told_by_state_manager(self, key: str, written: tx.Updated, follows: str | None) -> Done:
         text = self._session.text
@@ -103,7 +104,13 @@ class FastSlot:
         begun = written.revision == 1
         kept = follows is None or begun or remembers(written.document, follows)
         outcome = "ok" if kept else "lost_update"
-        return Done(outcome, written.attempts, written.value_bytes, name=written.head.names[0])
+        return Done(
+            outcome,
+            written.attempts,
+            written.value_bytes,
+            name=written.head.names[0],
+            begun=begun,
+        )
 
     def _answer(self, step: tx.Swap) -> Any:
         """What came of a step: its result, or a signal; never None."""

@@ -140,4 +140,5 @@ def carry_out(
         attempts=written.attempts,
         value_bytes=written.value_bytes,
         name=written.head.names[0],
+        begun=written.revision == 1,
     )

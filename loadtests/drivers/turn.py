@@ -48,6 +48,7 @@ class Done(msgspec.Struct, frozen=True):
         error: what went wrong, for people; empty if nothing did.
         name: of the write, as the document's head holds it; empty if none was made.
         unsure: whether a write was made is not known.
+        begun: there was no conversation, and the write began one.
     """
 
     outcome: str
@@ -56,6 +57,7 @@ class Done(msgspec.Struct, frozen=True):
     error: str = ""
     name: bytes = b""
     unsure: bool = False
+    begun: bool = False
 
 
 def apply(work: Message, edit: Edit) -> None:

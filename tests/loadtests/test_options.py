@@ -10,6 +10,7 @@ from workbench.errors import UsageError
 
 def settled(**options):
     unsaid = {"run_time": None, "measure_s": None, "warm_up_s": 2.0, "replay": None}
+    unsaid |= {"closed_loop": False, "prefill_share": 0.0}
     made = Namespace(**unsaid | options)
     settle_phases(made)
     return made

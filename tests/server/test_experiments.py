@@ -129,6 +129,69 @@ def test_message_that_got_no_answer_is_delivered_again_and_applied_once(carried_
     assert verdict_of(run, "lost-updates") == "pass"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("driver", ["reference", "fast"])
+def test_greeting_that_comes_again_when_its_state_is_gone_is_no_lost_update(carried_out, driver):
+    """It begins the conversation anew: what was acknowledged before had expired with its state."""
+    run = carried_out(
+        f"""
+        [load]
+        turns_per_s = 100
+        warm_up = "1s"
+        measure = "14s"
+        ttl = "3s"
+        driver = "{driver}"
+        [habits]
+        duplicate_share = 0.9
+        duplicate_within = "8s"
+        """
+    )
+
+    late = run.operations[
+        (run.operations["delivery"] > 0) & (run.operations["operation"] == "write")
+    ]
+
+    assert (late["outcome"].astype(str) == "ok").any()
+    assert verdict_of(run, "lost-updates") == "pass"
+    assert verdict_of(run, "loss-explained") != "fail"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("driver", ["reference", "fast"])
+def test_message_of_which_only_a_second_delivery_was_answered_is_known_as_written(
+    carried_out, driver
+):
+    """Its conversation is looked for in the end, and its loss has a cause."""
+    run = carried_out(
+        f"""
+        [load]
+        turns_per_s = 60
+        users = 300
+        warm_up = "1s"
+        measure = "12s"
+        ttl = "2s"
+        driver = "{driver}"
+        [habits]
+        duplicate_share = 0
+        redelivery = "500ms"
+        [[faults]]
+        fault = "freeze"
+        at = "2s"
+        lasts = "4s"
+        """
+    )
+
+    applied = run.operations[run.operations["outcome"].astype(str).isin(["ok", "duplicate"])]
+
+    assert (run.operations["outcome"].astype(str) != "missing").all()
+    assert verdict_of(run, "loss-explained") != "fail"
+    assert verdict_of(run, "lost-updates") == "pass"
+    assert set(applied["conversation"]) <= {
+        *run.keys["conversation"],
+        *run.operations["conversation"][run.operations["outcome"].astype(str) == "expired"],
+    }
+
+
 def test_tasks_with_a_redis_each_do_not_find_each_others_conversations(carried_out):
     """Of two, half of the turns come to the wrong one; with one there is none."""
     run = carried_out(

@@ -168,9 +168,22 @@ def loss_by_step(operations: pd.DataFrame) -> pd.DataFrame:
 
 
 def _needing_state(operations: pd.DataFrame) -> pd.DataFrame:
-    frame = needed(operations, "operation", "outcome", "age_s", "ttl_s", "delivery")
+    frame = needed(
+        operations,
+        *("operation", "outcome", "age_s", "ttl_s", "conversation", "turn", "delivery"),
+    )
     # A turn that was refused, or got no answer, says nothing of whether its state was there.
     gone = frame["outcome"].isin(_GONE)
-    # A message that is delivered again finds no more gone than was gone the first time.
-    counts = (frame["outcome"] == "ok") | (gone & (frame["delivery"] == 0))
+    counts = (frame["outcome"] == "ok") | gone
+    counts[_found_before(frame[gone])] = False
     return frame[(frame["operation"] == "update") & counts]
+
+
+def _found_before(gone: pd.DataFrame) -> pd.Index:
+    """The turns whose loss a delivery of the same message before them had found already."""
+    message = ["conversation", "turn"]
+    first = pd.MultiIndex.from_frame(gone.loc[gone["delivery"] == 0, message])
+    again = gone[gone["delivery"] > 0].sort_values("delivery", kind="stable")
+    known = pd.MultiIndex.from_frame(again[message]).isin(first)
+    found: pd.Index = again.index[known | again.duplicated(message).to_numpy()]
+    return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from workbench.analysis.latency import percentiles_us
+from workbench.runs.schema import UNANSWERED
 from workbench.units import format_count, format_duration, format_share
 
 __all__ = ["SLOW_US", "Validity", "reasons_against", "validity"]
@@ -73,7 +74,7 @@ def validity(
     during = generator[generator["elapsed_s"].between(0, measured_s + 1)]
     # Of several processes the busiest is late first: a mean over all would hide it.
     cpu_share = float(during.groupby("worker")["cpu_share"].mean().max())
-    gap_s = _longest_gap_s(samples, events[events["kind"] == "fault"], measured_s)
+    gap_s = _longest_gap_s(samples, events[events["detail"] == UNANSWERED], measured_s)
     moved = events["label"][events["kind"] == "clock_step"]
     reasons = reasons_against(
         turns=turns,

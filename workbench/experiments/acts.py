@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from workbench.experiments.spec import Experiment
 from workbench.runs.clock import Clock
 from workbench.runs.recorder import TableWriter
+from workbench.runs.schema import UNANSWERED
 from workbench.server.faults.model import FAULTS
 from workbench.server.process import PrivateServer
 
@@ -46,6 +47,7 @@ class Acts:
         self._measure_unix_s: float | None = None
         self._began_unix_s = 0.0
         self._events = TableWriter(run_dir, "events", "faults") if self._left else None
+        stack.callback(self._end)
         self._going_on = stack.enter_context(ExitStack())
 
     def look(self) -> None:
@@ -59,8 +61,7 @@ class Acts:
             self._going_on.enter_context(FAULTS[planned.fault].done(self._server))
         if self._began_unix_s and since_s >= planned.at_s + planned.lasts_s:
             self._going_on.close()
-            self._record(planned.fault)
-            self._began_unix_s = 0.0
+            self._end()
             self._left.pop(0)
 
     @property
@@ -78,8 +79,13 @@ class Acts:
                     self._measure_unix_s = row["unix_s"] + self._warm_up_s
         return self._measure_unix_s is not None
 
-    def _record(self, name: str) -> None:
-        assert self._events is not None, "there are faults"
+    def _end(self) -> None:
+        """Put on record what has just ended, in its time or cut short; nothing if nothing did."""
+        if not self._began_unix_s or self._events is None:
+            return
+        fault = FAULTS[self._left[0].fault]
         lasted_s = self._clock.unix_s() - self._began_unix_s
-        self._events.append((self._began_unix_s, lasted_s, "fault", name, ""))
+        detail = UNANSWERED if fault.unanswered else ""
+        self._events.append((self._began_unix_s, lasted_s, "fault", fault.name, detail))
         self._events.flush()
+        self._began_unix_s = 0.0

@@ -362,7 +362,7 @@ class Experiment:
 
     def with_overrides(self, **changes: Any) -> "Experiment":
         """The same experiment, with those changes that are not None; checked again."""
-        changed = replace(self, **{k: v for k, v in changes.items() if v is not None})
+        changed = _closed(replace(self, **{k: v for k, v in changes.items() if v is not None}))
         _check(changed, "the command line", {key.field: key.option for key in KEYS if key.option})
         return changed
 
@@ -413,9 +413,16 @@ def _from_toml(content: dict[str, Any], path: Path) -> Experiment:
     elif "mix" in content:
         values["mix"] = content["mix"]
     values["faults"] = _faults(content.get("faults", []), path)
-    experiment = Experiment(**values)
+    experiment = _closed(Experiment(**values))
     _check(experiment, path, {key.field: key.name for key in KEYS})
     return experiment
+
+
+def _closed(experiment: Experiment) -> Experiment:
+    """In a closed loop nothing is delivered twice: that would make it an open one."""
+    if not experiment.closed_loop:
+        return experiment
+    return replace(experiment, duplicate_share=0.0, redelivery_s=0.0)
 
 
 def _faults(tables: Any, path: Path) -> tuple[PlannedFault, ...]:
@@ -507,7 +514,15 @@ def _check(experiment: Experiment, where: object, spelled: Mapping[str, str]) ->
         )
     if experiment.mix is not None:
         check_weights(experiment.mix, where)
+    _check_open_loop(experiment, where)
     _check_faults(experiment, where)
+
+
+def _check_open_loop(experiment: Experiment, where: object) -> None:
+    if experiment.closed_loop and experiment.prefill_share:
+        raise ExperimentError(
+            f"{where}: prefill_share is for an open loop: a closed one begins with nobody there"
+        )
 
 
 def _check_faults(experiment: Experiment, where: object) -> None:
@@ -517,6 +532,11 @@ def _check_faults(experiment: Experiment, where: object) -> None:
         if not isinstance(name, str) or name not in set(FAULTS):
             raise ExperimentError(
                 f"{where}: there is no fault {name!r}{nearest(str(name), FAULTS)}"
+            )
+        if planned.at_s >= experiment.measure_s:
+            raise ExperimentError(
+                f"{where}: the fault {name} begins at {planned.at_s:g} s, when the measured phase "
+                f"of {experiment.measure_s:g} s is over"
             )
         if planned.at_s < free_s:
             raise ExperimentError(

@@ -90,16 +90,20 @@ class Flow:
             turns += once * (1 + _streak(random, habits.next_page_share, step.pages - 1))
         return tuple(turns)
 
-    def step(self, name: str) -> Step:
+    def step(self, name: str, *, answers: bool = False) -> Step:
         """
         What a turn of that name carried out: a step, or what stands for one in a script.
+
+        Args:
+            name: as tables have it.
+            answers: it is the API's answer to a call.
 
         Raises:
             KeyError: there is none.
         """
         for index, step in enumerate(self.steps):
             if step.name == name:
-                return step
+                return _answer(step) if answers else step
             if step.asked is not None and (wrong := _invalid(step)).name == name:
                 return wrong
             if step.api is not None and (call := _calling(step, first=index == 0)).name == name:

@@ -15,9 +15,12 @@ from typing import Final
 
 import pyarrow as pa
 
-__all__ = ["KEY_STATES", "OUTCOMES", "SCHEMA_VERSION", "TABLES", "Column", "Table"]
+__all__ = ["KEY_STATES", "OUTCOMES", "SCHEMA_VERSION", "TABLES", "UNANSWERED", "Column", "Table"]
 
 SCHEMA_VERSION: Final = 4
+
+UNANSWERED: Final = "unanswered"
+"""Detail of a fault that keeps the server from answering."""
 
 OUTCOMES: Final = {
     "ok": "the turn was carried out",

@@ -135,3 +135,20 @@ def test_steps_of_no_turns_are_none():
 
     assert table.empty
     assert "evicted_share" in table
+
+
+def test_loss_that_several_deliveries_find_is_counted_once():
+    """By the first that found it: also where the first delivery got no answer."""
+    rows = [
+        {"conversation": 1, "turn": 4, "outcome": "evicted"},
+        {"conversation": 1, "turn": 4, "outcome": "evicted", "delivery": 1},
+        {"conversation": 2, "turn": 1, "outcome": "timeout"},
+        {"conversation": 2, "turn": 1, "outcome": "restarted", "delivery": 1},
+        {"conversation": 2, "turn": 1, "outcome": "restarted", "delivery": 2},
+        {"conversation": 3, "turn": 2, "outcome": "ok"},
+        {"conversation": 3, "turn": 2, "outcome": "duplicate", "delivery": 1},
+    ]
+
+    found = loss(operations([{"elapsed_s": float(at), **row} for at, row in enumerate(rows)]))
+
+    assert (found.evicted, found.restarted, found.gone, found.turns) == (1, 1, 2, 3)
