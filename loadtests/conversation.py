@@ -1,7 +1,7 @@
 """
 ConversationUser: the Locust user that is a slot for turns, and Locust's hooks around a load.
 
-Options beside Locust's own are listed by ``locust -f loadtests/steady.py --help``. The target is
+Options beside Locust's own are listed in docs/reference/load.md. The target is
 ``--host`` or REDIS_STATE_URL; it is looked at before the first write, and refused unless it is an
 empty server, or one of the workbench's, on this machine. ``--i-own HOST:PORT`` names another host.
 

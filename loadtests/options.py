@@ -1,7 +1,7 @@
 """The command line of a load beside Locust's own, and the plan that follows from it."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ _HABITS: Final = {
     "api_gap_s": "median of a call to the API, between two writes, s; 0: calls are left out",
 }
 _MEASURE_S: Final = 30.0
+_DAY_S: Final = 86_400
 
 
 def _mix(text: str) -> dict[str, float]:
@@ -35,11 +36,20 @@ def _mix(text: str) -> dict[str, float]:
         ) from None
 
 
-def _factor(text: str) -> float:
-    value = float(text)
-    if not 1 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} is outside 1 to 1000")
-    return value
+def _within(least: float, most: float, *, kind: type[float] = float) -> Callable[[str], float]:
+    """Take a number of these bounds."""
+
+    def number(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            what = "whole number" if kind is int else "number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a {what}") from None
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is outside {least:g} to {most:g}")
+        return value
+
+    return number
 
 
 def _driver(name: str) -> str:
@@ -55,7 +65,7 @@ def add_options(parser: Any) -> None:
     group = parser.add_argument_group("workbench", "conversations against a Redis")
     group.add_argument(
         "--rate",
-        type=float,
+        type=_within(1, 100_000),
         default=100.0,
         help="turns that come due a second, over all processes; --users caps how many are at work",
     )
@@ -65,26 +75,37 @@ def add_options(parser: Any) -> None:
         help="each user sends its next turn a think time after the answer to the one before: a "
         "slow server is asked less, --rate has no say, and latency is counted from the send",
     )
-    group.add_argument("--warm-up-s", type=float, default=2.0, help="left out of the figures, s")
+    group.add_argument(
+        "--warm-up-s", type=_within(0, _DAY_S), default=2.0, help="left out of the figures, s"
+    )
     group.add_argument(
         "--measure-s",
-        type=float,
+        type=_within(0, _DAY_S),
         default=None,
         help=f"the measured phase, s; default {_MEASURE_S:g}, or --run-time less the warm-up",
     )
     group.add_argument(
-        "--think-median-s", type=float, default=None, help="think time, median, s; of the scenario"
+        "--think-median-s",
+        type=_within(0.001, _DAY_S),
+        default=None,
+        help="think time, median, s; of the scenario",
     )
     group.add_argument(
-        "--think-p95-s", type=float, default=None, help="think time, p95, s; of the scenario"
+        "--think-p95-s",
+        type=_within(0.001, _DAY_S),
+        default=None,
+        help="think time, p95, s; of the scenario",
     )
     group.add_argument(
-        "--compression", type=_factor, default=1.0, help="think times are divided by this"
+        "--compression", type=_within(1, 1000), default=1.0, help="think times are divided by this"
     )
     for name, what in _HABITS.items():
         option = f"--{name.replace('_', '-')}"
-        group.add_argument(option, type=float, default=None, help=f"{what}; of the scenario")
-    group.add_argument("--ttl-s", type=float, default=300.0, help="time to live of a write, s")
+        bounds = _within(0, 0.99 if name.endswith("_share") else 3600)
+        group.add_argument(option, type=bounds, default=None, help=f"{what}; of the scenario")
+    group.add_argument(
+        "--ttl-s", type=_within(1, 365 * _DAY_S), default=300.0, help="time to live of a write, s"
+    )
     group.add_argument("--mix", type=_mix, default=None, help="flow=weight,…; of the scenario")
     group.add_argument(
         "--driver",
@@ -95,17 +116,19 @@ def add_options(parser: Any) -> None:
     )
     group.add_argument(
         "--pool",
-        type=int,
+        type=_within(0, 10_000, kind=int),
         default=0,
         help="connections that all slots of a process share, as in a chat service; 0: each its own",
     )
     group.add_argument(
         "--prefill-share",
-        type=float,
+        type=_within(0, 0.99),
         default=0.0,
         help="write idle sessions until so much of the server's maxmemory is used, of 1",
     )
-    group.add_argument("--seed", type=int, default=1, help="same seed, same conversations")
+    group.add_argument(
+        "--seed", type=_within(0, 2**63, kind=int), default=1, help="same seed, same conversations"
+    )
     group.add_argument(
         "--replay",
         default=None,
@@ -166,13 +189,15 @@ def plan_of(options: argparse.Namespace, mix: Mix, shape: Shape) -> LoadPlan:
     The load that is offered: the scenario's, with what the command line says otherwise.
 
     Raises:
-        UsageError: a tag is no flow of the mix, or the tags leave none.
+        UsageError: a tag is no flow of the mix, or the tags leave none; pauses make no sense.
     """
 
     def given(*names: str) -> dict[str, Any]:
         return {n: getattr(options, n) for n in names if getattr(options, n) is not None}
 
     chosen = replace(mix, **given("think_median_s", "think_p95_s"))
+    if chosen.think_p95_s <= chosen.think_median_s:
+        raise UsageError("--think-p95-s is not above the median, --think-median-s")
     return LoadPlan(
         turns_per_s=options.rate,
         duration_s=options.warm_up_s + options.measure_s,

@@ -1,5 +1,6 @@
 """Write docs/reference from the code: command line, run directory, rules, experiments, SLOs."""
 
+import argparse
 import math
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from loadtests.options import add_options
 from workbench.checkout import experiments_dir, slo_file
 from workbench.cli import EXIT_CODES, app
 from workbench.diagnostics.finding import RULES, Rule
@@ -30,6 +32,7 @@ def pages() -> dict[str, str]:
         "run-directory.md": run_directory(),
         "rules.md": rules(),
         "experiments.md": experiments(),
+        "load.md": load_by_hand(),
         "slo.md": objectives(),
     }
 
@@ -155,6 +158,44 @@ def experiments() -> str:
     for path in sorted(experiments_dir().glob("*.toml")):
         parts.append(f"| `{path.stem}` | {read_experiment(path).question} |")
     return "\n".join(parts) + "\n"
+
+
+def load_by_hand() -> str:
+    """The options of a load beside Locust's own."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_options(parser)
+    rows = [
+        f"| `{each.option_strings[0]}` | {_default(each.default)} | {_cell(each.help or '')} |"
+        for each in parser._actions
+    ]
+    return (
+        "\n".join(
+            [
+                f"# A load by hand\n\n{NOTE}",
+                "Every scenario of `loadtests/` is a locustfile: `locust -f loadtests/steady.py -H "
+                "redis://127.0.0.1:7777`, with Locust's own options (`locust --help`) and these. "
+                "Each is also a key of a `--config` file, without the dashes in front.\n",
+                "| option | default | meaning |",
+                "| --- | --- | --- |",
+                *rows,
+            ]
+        )
+        + "\n"
+    )
+
+
+def _default(value: object) -> str:
+    return (
+        ""
+        if value in {None, ""} or value is False
+        else f"`{value:g}`"
+        if isinstance(value, int | float)
+        else f"`{value}`"
+    )
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def objectives() -> str:

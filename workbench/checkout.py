@@ -29,10 +29,15 @@ def loadtests_dir() -> Path:
     return _beside("loadtests")
 
 
-def driver_names() -> list[str]:
-    """The ways to carry a turn to the server: files beside the scenarios, named without ending."""
+def driver_names(*, sharing: bool = False) -> list[str]:
+    """
+    The ways to carry a turn to the server: files beside the scenarios, named without ending.
+
+    If ``sharing``, those whose slots can share a pool of connections.
+    """
     files = (_beside("loadtests") / "drivers").glob("*.py")
-    return sorted(path.stem for path in files if "def open_slot(" in path.read_text())
+    offered = "def sharing(" if sharing else "def open_slot("
+    return sorted(path.stem for path in files if offered in path.read_text())
 
 
 def experiments_dir() -> Path:

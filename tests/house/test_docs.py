@@ -24,7 +24,7 @@ def pages():
 
 
 @pytest.mark.parametrize(
-    "name", ["cli.md", "run-directory.md", "rules.md", "experiments.md", "slo.md"]
+    "name", ["cli.md", "run-directory.md", "rules.md", "experiments.md", "load.md", "slo.md"]
 )
 def test_reference_page_is_what_the_code_says(pages, name):
     """A page of docs/reference that the code has outgrown fails; `make docs` writes it again."""

@@ -225,6 +225,11 @@ def test_locusts_own_options_work_as_they_do_elsewhere(redis_server, tmp_path, m
         (["--tags", "login", "--exclude-tags", "login"], "the tags leave no flow"),
         (["--driver", "fast", "--pool", 4], "gives each slot a connection of its own"),
         (["--compression", 0.5], "outside 1 to 1000"),
+        (["--rate=-1"], "-1 is outside 1 to 100000"),
+        (["--seed", "x"], "'x' is not a whole number"),
+        (["--prefill-share", 80], "80 is outside 0 to 0.99"),
+        (["--think-p95-s", 1], "is not above the median"),
+        (["--closed-loop", "--prefill-share", 0.5], "for an open loop"),
     ],
 )
 def test_what_makes_no_sense_by_hand_is_refused_before_anything_is_written(

@@ -155,28 +155,28 @@ def run(
         progress=progress,
     )
     finished = Run(run_dir)
-    findings, kept = evaluate(finished), outputs.judge(finished)
-    write_findings(finished, findings, kept)
-    files = outputs.write(finished, findings, kept)
-    told = verdict(finished, findings, kept) | {name: str(path) for name, path in files.items()}
-    if not as_json:
-        tell_findings(finished, findings)
-        tell_slo(kept, files)
-        typer.echo(near(run_dir))
-    if report:
-        from workbench.reports.render import render
-
-        progress("writing the report")
-        try:
-            page = render(finished, findings=findings, slo=kept)
-        except KeyboardInterrupt:
-            typer.echo(
-                f"the report was not written; write it with: workbench report {run_dir.name}"
-            )
-            raise
-        told["report"] = str(page.resolve())
+    left = f"it was not judged; judge it with: workbench check {run_dir.name}"
+    try:
+        findings, kept = evaluate(finished), outputs.judge(finished)
+        write_findings(finished, findings, kept)
+        files = outputs.write(finished, findings, kept)
+        told = verdict(finished, findings, kept) | {name: str(path) for name, path in files.items()}
         if not as_json:
-            typer.echo(near(page))
+            tell_findings(finished, findings)
+            tell_slo(kept, files)
+            typer.echo(near(run_dir))
+        left = f"the report was not written; write it with: workbench report {run_dir.name}"
+        if report:
+            from workbench.reports.render import render
+
+            progress("writing the report")
+            page = render(finished, findings=findings, slo=kept)
+            told["report"] = str(page.resolve())
+            if not as_json:
+                typer.echo(near(page))
+    except KeyboardInterrupt:
+        typer.echo(left)
+        raise
     if as_json:
         tell(told)
     if not exit_zero or finished.manifest.status == "interrupted":

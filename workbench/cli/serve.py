@@ -40,6 +40,7 @@ def serve(
       workbench serve --profile production --task-memory 2gb
       workbench serve --maxmemory 64mb --data runs/explored
     """
+    from workbench.errors import UsageError
     from workbench.experiments.interrupts import one_interrupt
     from workbench.experiments.serving import serving, until_stopped
     from workbench.server.profiles import profile as named
@@ -48,7 +49,10 @@ def serve(
     memory_mib = parse_bytes(task_memory) // MIB if task_memory else None
     settings = named(profile, task_memory_mib=memory_mib)
     if maxmemory:
-        settings = settings.capped(parse_bytes(maxmemory))
+        cap_bytes = parse_bytes(maxmemory)
+        if cap_bytes < 2 * MIB:
+            raise UsageError("--maxmemory is under 2mb: an empty server takes about 1mb")
+        settings = settings.capped(cap_bytes)
     # Ctrl-C is the way to stop it, at any time.
     with (
         suppress(KeyboardInterrupt),

@@ -36,9 +36,8 @@ def list_(as_json: AsJson = False) -> None:
         max(len(getattr(entry, part)) for entry in found) for part in ("name", "experiment")
     )
     for entry in found:
-        line = (
-            f"{entry.name:{name}}  {entry.experiment:{experiment}}  {entry.status:11}  {entry.why}"
-        )
+        why = " ".join(entry.why.split())
+        line = f"{entry.name:{name}}  {entry.experiment:{experiment}}  {entry.status:11}  {why}"
         typer.echo(line.rstrip())
 
 

@@ -507,15 +507,25 @@ def _check(experiment: Experiment, where: object, spelled: Mapping[str, str]) ->
     except UsageError as error:
         raise ExperimentError(f"{where}: {error}") from None
     _check_scenario(experiment.scenario, where)
+    _check_driver(experiment, where)
+    if experiment.mix is not None:
+        check_weights(experiment.mix, where)
+    _check_open_loop(experiment, where)
+    _check_faults(experiment, where)
+
+
+def _check_driver(experiment: Experiment, where: object) -> None:
     if experiment.driver not in driver_names():
         raise ExperimentError(
             f"{where}: there is no driver {experiment.driver!r}"
             f"{nearest(experiment.driver, driver_names())}"
         )
-    if experiment.mix is not None:
-        check_weights(experiment.mix, where)
-    _check_open_loop(experiment, where)
-    _check_faults(experiment, where)
+    sharing = driver_names(sharing=True)
+    if experiment.pool and experiment.driver not in sharing:
+        raise ExperimentError(
+            f"{where}: pool is for the driver {' or '.join(sharing)}: each slot of "
+            f"{experiment.driver} has a connection of its own"
+        )
 
 
 def _check_open_loop(experiment: Experiment, where: object) -> None:

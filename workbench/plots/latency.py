@@ -122,7 +122,7 @@ def draw_latency_rows(ax: Axes, rows: pd.DataFrame, *, since: str = _SINCE) -> A
         ax.plot(shown[column], at, ls="", marker="o", ms=7, color=colour)
         for y, value in zip(at, shown[column], strict=True):
             if not np.isnan(value):
-                _say(ax, value, y, f"{value:.3g}", colour, beside, ha)
+                _say(ax, value, y, _figures(value), colour, beside, ha)
         for value in shown[column].dropna().iloc[:1]:
             _say(ax, value, -0.55, column, colour, 0, "center")
     for y, (p50, p99, turns) in enumerate(
@@ -257,3 +257,8 @@ def _say(ax: Axes, x: float, y: float, text: str, colour: str, beside_pt: int, h
         color=colour,
         fontsize="small",
     )
+
+
+def _figures(value: float) -> str:
+    """Three of them, or all of a large number."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

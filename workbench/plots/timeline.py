@@ -33,12 +33,15 @@ def timeline(run: Run, panels: Sequence[Axes]) -> None:
             mark(ax, each, width_least=width_least)
         if measured:
             moment(ax, 0.0)
-    names = ", ".join(dict.fromkeys(faults["label"].astype(str)))
-    said = ["shaded: AOF rewrite"] if not rewrites.empty else []
-    said += [f"hatched: {names}"] if names else []
-    if said:
-        name_shade(panels[0], " · ".join(said))
-    panels[-1].set_xlabel("elapsed, s; measured from 0 on" if measured else "elapsed, s")
+    if not rewrites.empty:
+        name_shade(panels[0], "shaded: AOF rewrite")
+    # Below, where there is room for all of them.
+    done = [
+        f"{name} at {at_s:.0f} s"
+        for name, at_s in zip(faults["label"].astype(str), faults["elapsed_s"], strict=True)
+    ]
+    hatched = f"; hatched: {', '.join(done)}" if done else ""
+    panels[-1].set_xlabel(f"elapsed, s{'; measured from 0 on' if measured else ''}{hatched}")
 
 
 def _span_s(run: Run) -> tuple[float, float]:

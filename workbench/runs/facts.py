@@ -28,6 +28,7 @@ def run_facts(run: "Run") -> dict[str, str]:
         "Load": f"{_offered(experiment)} for {format_duration(run.measured_s)}, "
         f"seed {manifest.seed}",
         "Pauses": _pauses(experiment),
+        **_faults(experiment),
         "Host": f"{host.get('cores') or 'unknown'} cores, memory limit {limit} "
         f"({host.get('memory_limit_source') or 'no source'}), "
         f"overcommit_memory {host.get('overcommit_memory', 'unknown')}",
@@ -44,6 +45,16 @@ def began(started_unix_s: float) -> str:
 def server_name(server: Mapping[str, Any]) -> str:
     """The server of a manifest: ``Redis 7.0.15``."""
     return f"{str(server.get('engine', 'unknown')).capitalize()} {server.get('version', '')}".strip()
+
+
+def _faults(experiment: Mapping[str, Any]) -> dict[str, str]:
+    """What was done to the server, in the order of time; nothing if nothing was."""
+    told = [
+        f"{fault['fault']} at {format_duration(fault['at_s'])}"
+        + (f" for {format_duration(fault['lasts_s'])}" if fault["lasts_s"] else "")
+        for fault in experiment.get("faults", ())
+    ]
+    return {"Faults": ", ".join(told)} if told else {}
 
 
 def _pauses(experiment: Mapping[str, Any]) -> str:
