@@ -13,10 +13,8 @@ from workbench.cli.app import (
     exit_code,
     near,
     tell,
-    tell_findings,
-    verdict,
 )
-from workbench.cli.outputs import Junit, Markdown, SloFile, read_outputs, tell_slo
+from workbench.cli.outputs import Junit, Markdown, SloFile, read_outputs
 
 __all__ = ["check", "report", "seal"]
 
@@ -70,23 +68,18 @@ def check(
       workbench check 2026-11-23T080000Z-demo-1f2e --json
       workbench check --slo loadtests/slo.toml --markdown slo.md --junit slo.xml
     """
-    from workbench.diagnostics.finding import evaluate, write_findings
     from workbench.runs.run import open_run
 
     outputs = read_outputs(slo, markdown, junit)
     opened = open_run(run)
     _name_skipped(run, opened.path)
-    findings, kept = evaluate(opened), outputs.judge(opened)
-    written = write_findings(opened, findings, kept)
-    files = outputs.write(opened, findings, kept)
+    judged = outputs.judge(opened, quiet=as_json)
     if as_json:
-        tell(verdict(opened, findings, kept) | {name: str(path) for name, path in files.items()})
+        tell(judged.told)
     else:
-        tell_findings(opened, findings)
-        tell_slo(kept, files)
-        typer.echo(near(written))
+        typer.echo(near(judged.file))
     if not exit_zero:
-        raise typer.Exit(exit_code(opened, findings, kept))
+        raise typer.Exit(exit_code(opened, judged.findings, judged.slo))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.app import near
+from workbench.cli.app import near, tell_findings, verdict
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workbench.diagnostics.slo import Slo, SloFindings
     from workbench.runs.run import Run
 
-__all__ = ["Junit", "Markdown", "Outputs", "SloFile", "read_outputs", "tell_slo"]
+__all__ = ["Judged", "Junit", "Markdown", "Outputs", "SloFile", "read_outputs"]
 
 SloFile = Annotated[
     Path | None,
@@ -29,6 +29,23 @@ Junit = Annotated[Path | None, typer.Option(help="Write the verdict there, as JU
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """
+    What was found of a run.
+
+    Attributes:
+        findings, slo: by its rules, and by objectives if there are any.
+        file: ``findings.json``.
+        told: the verdict, and the paths of the files that were asked for, for a program.
+    """
+
+    findings: "Findings"
+    slo: "SloFindings | None"
+    file: Path
+    told: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Outputs:
     """Objectives that were read, and where the verdict is to be written."""
 
@@ -36,13 +53,24 @@ class Outputs:
     markdown: Path | None
     junit: Path | None
 
-    def judge(self, run: "Run") -> "SloFindings | None":
-        """The run held against the objectives; None if there are none."""
+    def judge(self, run: "Run", *, quiet: bool) -> Judged:
+        """Judge the run, write what was found and the files, and print it unless ``quiet``."""
+        from workbench.diagnostics.finding import evaluate, write_findings
         from workbench.diagnostics.slo import judge
 
-        return None if self.slo is None else judge(run, self.slo)
+        findings = evaluate(run)
+        slo = None if self.slo is None else judge(run, self.slo)
+        file = write_findings(run, findings, slo)
+        files = self._write(run, findings, slo)
+        if not quiet:
+            tell_findings(run, findings)
+            _tell_slo(slo, files)
+        paths = {name: str(path) for name, path in files.items()}
+        return Judged(findings, slo, file, verdict(run, findings, slo) | paths)
 
-    def write(self, run: "Run", findings: "Findings", slo: "SloFindings | None") -> dict[str, Path]:
+    def _write(
+        self, run: "Run", findings: "Findings", slo: "SloFindings | None"
+    ) -> dict[str, Path]:
         """Write what was asked for, each file whole or not at all; their paths by option."""
         from workbench.reports.junit import junit
         from workbench.reports.summary import summary
@@ -79,7 +107,7 @@ def read_outputs(slo: Path | None, markdown: Path | None, junit: Path | None) ->
     return Outputs(objectives, whole.get("--markdown"), whole.get("--junit"))
 
 
-def tell_slo(slo: "SloFindings | None", written: Mapping[str, Path]) -> None:
+def _tell_slo(slo: "SloFindings | None", written: Mapping[str, Path]) -> None:
     """Print which objective was broken and by how much, and the files, for people."""
     if slo is not None:
         rows = [slo.head, *((row[0].upper(), *row[1:]) for row in slo.rows())]

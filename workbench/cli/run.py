@@ -13,12 +13,13 @@ from workbench.cli.app import (
     near,
     progress,
     tell,
-    tell_findings,
-    verdict,
 )
-from workbench.cli.outputs import Junit, Markdown, SloFile, read_outputs, tell_slo
+from workbench.cli.outputs import Junit, Markdown, SloFile, read_outputs
+from workbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from workbench.experiments.spec import Experiment
 
 __all__ = ["config", "run"]
@@ -106,42 +107,35 @@ def run(
       workbench run steady --slo loadtests/slo.toml --markdown slo.md --junit slo.xml
     """
     from workbench.checkout import runs_dir
-    from workbench.errors import UsageError
 
     chosen = _chosen(
         experiment, duration, rate, users, closed_loop, maxmemory, profile, task_memory, seed
     )
+    _refuse_together(
+        "is what the run of --replay says",
+        replay,
+        {"--duration": duration, "--rate": rate, "--closed-loop": closed_loop, "--seed": seed},
+    )
+    _refuse_together(
+        "is for a private server, and --url (or REDIS_STATE_URL) names one whose settings stay as "
+        "they are",
+        url,
+        {
+            "--maxmemory": maxmemory,
+            "--profile": profile,
+            "--task-memory": task_memory,
+            "--engine": engine,
+        },
+    )
+    if i_own and not url:
+        raise UsageError("--i-own answers for the server of --url, and none is given")
     if replay:
-        said = {
-            "--duration": duration,
-            "--rate": rate,
-            "--closed-loop": closed_loop,
-            "--seed": seed,
-        }
-        given = [option for option, value in said.items() if value]
-        if given:
-            raise UsageError(f"{given[0]} is what the run of --replay says: leave one of them out")
         from workbench.runs.run import open_run
 
         chosen = chosen.replaying(open_run(replay))
-    server = {
-        "--maxmemory": maxmemory,
-        "--profile": profile,
-        "--task-memory": task_memory,
-        "--engine": engine,
-    }
-    given = [option for option, value in server.items() if value]
-    if url and given:
-        raise UsageError(
-            f"{given[0]} is for a private server, and --url (or REDIS_STATE_URL) names one whose "
-            "settings stay as they are; leave one of them out"
-        )
-    if i_own and not url:
-        raise UsageError("--i-own answers for the server of --url, and none is given")
     outputs = read_outputs(slo, markdown, junit)
 
     # These take their time, so what was typed is looked at before.
-    from workbench.diagnostics.finding import evaluate, write_findings
     from workbench.experiments.runner import carry_out
     from workbench.runs.run import Run
 
@@ -157,30 +151,25 @@ def run(
     finished = Run(run_dir)
     left = f"it was not judged; judge it with: workbench check {run_dir.name}"
     try:
-        findings, kept = evaluate(finished), outputs.judge(finished)
-        write_findings(finished, findings, kept)
-        files = outputs.write(finished, findings, kept)
-        told = verdict(finished, findings, kept) | {name: str(path) for name, path in files.items()}
+        judged = outputs.judge(finished, quiet=as_json)
         if not as_json:
-            tell_findings(finished, findings)
-            tell_slo(kept, files)
             typer.echo(near(run_dir))
         left = f"the report was not written; write it with: workbench report {run_dir.name}"
         if report:
             from workbench.reports.render import render
 
             progress("writing the report")
-            page = render(finished, findings=findings, slo=kept)
-            told["report"] = str(page.resolve())
+            page = render(finished, findings=judged.findings, slo=judged.slo)
+            judged.told["report"] = str(page.resolve())
             if not as_json:
                 typer.echo(near(page))
     except KeyboardInterrupt:
         typer.echo(left)
         raise
     if as_json:
-        tell(told)
+        tell(judged.told)
     if not exit_zero or finished.manifest.status == "interrupted":
-        raise typer.Exit(exit_code(finished, findings, kept))
+        raise typer.Exit(exit_code(finished, judged.findings, judged.slo))
 
 
 @app.command()
@@ -237,6 +226,13 @@ def config(
     for name, value in directives.items():
         typer.echo(f"  {name} {value}")
     typer.echo(f"\nruns are kept in {runs_dir()}")
+
+
+def _refuse_together(why: str, other: str | None, options: "Mapping[str, object]") -> None:
+    # 0 was typed; None and False were not.
+    given = [option for option, value in options.items() if value or type(value) in {int, float}]
+    if other and given:
+        raise UsageError(f"{given[0]} {why}; leave one of them out")
 
 
 def _chosen(
