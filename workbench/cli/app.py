@@ -132,17 +132,49 @@ def exit_code(run: "Run", findings: "Findings", slo: "SloFindings | None" = None
     return {"fail": 1, "unknown": 3}.get(overall(findings, slo), 0)
 
 
-def tell_findings(run: "Run", findings: "Findings") -> None:
-    """Print how the run ended and what was found, for people."""
-    from workbench.diagnostics.finding import sentence
+def tell_findings(run: "Run", findings: "Findings", *, remedies: bool = False) -> None:
+    """
+    Print how the run ended and what was found, for people.
+
+    What failed or cannot be told is printed whole, and so is what holds of the load; of the rest
+    the names. A rule of severity info that fails is a note. With ``remedies`` each failure has why
+    it matters, and the settings that mend it.
+    """
+    from workbench.diagnostics.finding import RULES, sentence
+    from workbench.diagnostics.finding import remedies as by_place
 
     manifest = run.manifest
     typer.echo(f"{manifest.status}: {manifest.why}" if manifest.why else manifest.status)
-    width = max(len(found.verdict) for found in findings)
+    names: dict[str, list[str]] = {"pass": [], "not applicable": []}
     for found in findings:
-        typer.echo(f"{found.verdict.upper():{width}}  {found.rule}: {sentence(found.says)}")
-        if found.advice and found.verdict != "pass":
-            typer.echo(f"{'':{width}}  → {sentence(found.advice)}")
+        on_load = "operations" in RULES[found.rule].needs
+        if found.verdict in names and not (on_load and found.verdict == "pass"):
+            names[found.verdict].append(found.rule)
+            continue
+        note = found.verdict == "fail" and found.severity == "info"
+        word = "NOTE" if note else found.verdict.upper()
+        typer.echo(f"{word:7}  {found.rule}: {sentence(found.says)}")
+        if found.verdict == "pass":
+            continue
+        if remedies and found.why:
+            typer.echo(f"{'':7}  {sentence(found.why)}")
+        if found.advice:
+            typer.echo(f"{'':7}  → {sentence(found.advice)}")
+        if remedies and found.remedy:
+            for place, what in by_place(found.remedy).items():
+                if what != "none" and not what.startswith("as in"):
+                    typer.echo(f"{'':7}    {place:10}  {what}")
+    if names["pass"]:
+        typer.echo(f"PASS     {_listed(names['pass'], 'rules passed')}")
+    if names["not applicable"]:
+        typer.echo(f"         {_listed(names['not applicable'], 'do not apply')}")
+
+
+def _listed(rules: "list[str]", what: str) -> str:
+    import textwrap
+
+    text = f"{len(rules)} {what}: {', '.join(rules)}"
+    return textwrap.fill(text, 100, subsequent_indent=" " * 9, break_on_hyphens=False)
 
 
 def verdict(run: "Run", findings: "Findings", slo: "SloFindings | None" = None) -> dict[str, Any]:

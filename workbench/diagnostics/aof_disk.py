@@ -6,7 +6,7 @@ own layer is a local disk to the server, and passes: what becomes of it later is
 """
 
 from workbench.analysis.persistence import aof_enabled
-from workbench.diagnostics.finding import Judgement, fail, not_applicable, ok, rule, unknown
+from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
 from workbench.runs.run import Run
 
 __all__ = ["aof_disk"]
@@ -31,6 +31,14 @@ _ELSEWHERE = (
     title="Does the AOF lie on a local disk?",
     severity="warning",
     needs=("samples",),
+    why="a restart brings back only what the AOF kept: on a file system of memory or of a "
+    "network conversations of seconds or of all time are gone",
+    remedy=Remedy(
+        redis_conf="dir on a local disk, such as /data on ext4 or xfs",
+        compose="volumes: [redis-state:/data], a named volume and no tmpfs",
+        ecs="on EC2 an EBS volume under dir; on Fargate the disk goes with the task: accept "
+        "the loss, or use ElastiCache",
+    ),
     source="file system of the private server's folder, by mountinfo; Redis latency guide",
     holds_if_late=True,
 )
@@ -38,9 +46,9 @@ def aof_disk(run: Run) -> Judgement:
     """Fails when the AOF lies on a network's file system, or in memory."""
     if aof_enabled(run.samples) is False:
         return not_applicable("the server keeps no AOF")
-    if not run.manifest.server.get("ours", True):
+    if not run.host_seen:
         return unknown(
-            "the server is not a private one, and where its AOF lies does not show",
+            "the server's host is not this one, and where its AOF lies does not show",
             "look at its dir on its host: df -T",
         )
     kind = run.manifest.host.get("filesystem")

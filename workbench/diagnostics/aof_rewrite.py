@@ -15,7 +15,7 @@ from workbench.analysis.persistence import (
     finished_rewrites,
     since_first_rewrite,
 )
-from workbench.diagnostics.finding import Judgement, fail, not_applicable, ok, rule, unknown
+from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import format_bytes, format_count, format_duration, format_share
 
@@ -30,6 +30,15 @@ _TIME_SHARE_MAX = 0.2
     title="Do AOF rewrites succeed, and what do they and their forks take?",
     severity="warning",
     needs=("samples",),
+    why="a failing rewrite lets the AOF grow until the disk is full, and a slow fork stops "
+    "every conversation at once",
+    remedy=Remedy(
+        redis_conf="auto-aof-rewrite-min-size about maxmemory, auto-aof-rewrite-percentage "
+        "100 to 200",
+        compose="command: redis-server … --auto-aof-rewrite-min-size 512mb",
+        ecs='command: ["redis-server", …, "--auto-aof-rewrite-min-size", "512mb"]; '
+        "ephemeralStorage of 3 × maxmemory",
+    ),
     source="INFO persistence, latest_fork_usec, and the server's log; limits are assumptions",
 )
 def aof_rewrite(run: Run) -> Judgement:

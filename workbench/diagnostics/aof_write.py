@@ -2,7 +2,7 @@
 
 from workbench.analysis.persistence import aof_enabled
 from workbench.analysis.windows import grown
-from workbench.diagnostics.finding import Judgement, fail, not_applicable, ok, rule, unknown
+from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import format_count
 
@@ -14,6 +14,14 @@ __all__ = ["aof_write"]
     title="Could the server write its AOF?",
     severity="critical",
     needs=("samples",),
+    why="while it cannot write its AOF the server refuses every write, and every "
+    "conversation stands still",
+    remedy=Remedy(
+        redis_conf="none: stop-writes-on-bgsave-error is not asked; give the disk under dir room",
+        compose="a larger volume at /data; healthcheck: redis-cli -e ping",
+        ecs='ephemeralStorage: {"sizeInGiB": 40}, or a larger EBS volume; healthCheck by '
+        "redis-cli -e ping",
+    ),
     source="INFO aof_last_write_status and errorstat_MISCONF; writeCommandsDeniedByDiskError in "
     "Redis 7.0.15, server.c",
 )

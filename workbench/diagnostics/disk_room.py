@@ -1,7 +1,7 @@
 """Disk room: can an AOF rewrite put its new file beside the old ones?"""
 
 from workbench.analysis.persistence import aof_enabled
-from workbench.diagnostics.finding import Judgement, fail, not_applicable, ok, rule, unknown
+from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import format_bytes
 
@@ -15,6 +15,13 @@ _NEW_BASE_RATIO = 1.2
     title="Does the disk hold the AOF and its rewrite at once?",
     severity="critical",
     needs=("samples",),
+    why="a rewrite that finds no room fails, and then the next write to the AOF does: every "
+    "conversation stands still",
+    remedy=Remedy(
+        redis_conf="none; dir on a larger disk, or a lower maxmemory",
+        compose="a volume of 3 × maxmemory at /data",
+        ecs='ephemeralStorage: {"sizeInGiB": …} of 3 × maxmemory, or a larger EBS volume',
+    ),
     source="free bytes of the folder before the run; INFO aof_current_size and "
     "used_memory_dataset; that a new base takes up to 1.2 of the data is an assumption",
 )
@@ -22,13 +29,13 @@ def disk_room(run: Run) -> Judgement:
     """Fails when the largest AOF and a new base beside it exceed what was free on the disk."""
     if aof_enabled(run.samples) is False:
         return not_applicable("the server keeps no AOF")
-    ours = run.manifest.server.get("ours", True)
+    ours = run.host_seen
     free = run.manifest.host.get("disk_free_bytes") if ours else None
     if free is None:
         return unknown(
             "the free room of the disk does not show"
             if ours
-            else "the server is not a private one, and its disk does not show",
+            else "the server's host is not this one, and its disk does not show",
             "compare df of its dir with the size of the AOF",
         )
     largest = float(run.samples["aof_current_size"].max())

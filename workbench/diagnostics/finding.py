@@ -24,8 +24,10 @@ __all__ = [
     "Finding",
     "Findings",
     "Judgement",
+    "Remedy",
     "Rule",
     "Severity",
+    "UntoldError",
     "Verdict",
     "broken_off",
     "evaluate",
@@ -35,6 +37,7 @@ __all__ = [
     "not_applicable",
     "ok",
     "overall",
+    "remedies",
     "rule",
     "sentence",
     "unknown",
@@ -53,6 +56,34 @@ _GRAVITY: Final[Sequence[Verdict]] = ("not applicable", "pass", "unknown", "fail
 _SEVERITIES: Final[Sequence[Severity]] = ("critical", "warning", "info")
 
 
+class Remedy(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What mends it, word for word, wherever the server is configured.
+
+    Attributes:
+        redis_conf: lines of redis.conf, or what to do instead.
+        compose: keys of the service in docker-compose.yml.
+        ecs: of the task or container definition on ECS.
+    """
+
+    redis_conf: str
+    compose: str
+    ecs: str
+
+    @classmethod
+    def directives(cls, *lines: str) -> "Remedy":
+        """The remedy that is lines of redis.conf: flags of the same name elsewhere."""
+        flags = [[f"--{line.partition(' ')[0]}", line.partition(" ")[2]] for line in lines]
+        words = [word for flag in flags for word in flag]
+        listed = ", ".join(f'"{word}"' for word in words)
+        quoted = " ".join(f'"{word}"' if " " in word or not word else word for word in words)
+        return cls(
+            redis_conf="; ".join(lines),
+            compose=f"command: redis-server … {quoted}",
+            ecs=f'"command": ["redis-server", …, {listed}]',
+        )
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a rule found.
@@ -65,6 +96,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         says: the finding in one sentence, with the values.
         evidence: the values seen, by name.
         advice: what to do; empty where nothing is to be done.
+        why: what it means for people's conversations.
+        remedy: the settings that mend it; None where none are needed.
         source: what the rule rests on.
     """
 
@@ -75,6 +108,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     says: str
     evidence: dict[str, str] = msgspec.field(default_factory=dict)
     advice: str = ""
+    why: str = ""
+    remedy: Remedy | None = None
     source: str = ""
 
     def __repr__(self) -> str:
@@ -105,6 +140,8 @@ class Rule:
         severity: of a failure.
         needs: tables of the run that it reads; empty ones make it unknown.
         holds_if_late: a pass holds although the generator was late.
+        why: what a failure means for people's conversations.
+        remedy: what mends it; None where nothing of the server's is wrong.
         judge: from the run to the finding.
     """
 
@@ -113,6 +150,8 @@ class Rule:
     severity: Severity
     needs: tuple[str, ...]
     holds_if_late: bool
+    why: str
+    remedy: Remedy | None
     source: str
     judge: Callable[[Run], Judgement]
 
@@ -127,16 +166,26 @@ def rule(
     title: str,
     severity: Severity,
     needs: tuple[str, ...],
+    why: str,
+    remedy: Remedy | None,
     source: str,
     holds_if_late: bool = False,
 ) -> Callable[[Callable[[Run], Judgement]], Callable[[Run], Judgement]]:
     """Register a function of a run as a rule."""
 
     def register(judge: Callable[[Run], Judgement]) -> Callable[[Run], Judgement]:
-        RULES.add(id, Rule(id, title, severity, needs, holds_if_late, source, judge))
+        RULES.add(id, Rule(id, title, severity, needs, holds_if_late, why, remedy, source, judge))
         return judge
 
     return register
+
+
+class UntoldError(Exception):
+    """Raised within a rule where something is not told: the judgement that follows from it."""
+
+    def __init__(self, judgement: Judgement) -> None:
+        super().__init__(judgement.says)
+        self.judgement = judgement
 
 
 def ok(says: str, evidence: Mapping[str, str], advice: str = "") -> Judgement:
@@ -186,6 +235,23 @@ class Findings(tuple[Finding, ...]):
         return {"text/markdown": self.to_markdown(), "text/plain": repr(self), FINDINGS_MIME: data}
 
 
+class SampledFindings(Findings):
+    """
+    The findings of a server that was only looked at.
+
+    Much of it does not show from outside, such as its host: what cannot be told is said, and weighs
+    only where nothing else was.
+    """
+
+    __slots__ = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest of what could be told."""
+        told = worst_of(found for found in self if found.verdict != "unknown")
+        return worst_of(self) if told == "not applicable" else told
+
+
 def evaluate(run: Run, *rules: str) -> Findings:
     """
     Judge a run by every rule, or by some.
@@ -210,12 +276,18 @@ def evaluate(run: Run, *rules: str) -> Findings:
         _judge(rule, run, broken_off(run) or ("" if rule.holds_if_late else late))
         for rule in ([RULES[each] for each in rules] if rules else RULES.values())
     ]
-    return Findings(
+    kind = Findings if run.loaded else SampledFindings
+    return kind(
         sorted(
             findings,
             key=lambda found: (-_GRAVITY.index(found.verdict), _SEVERITIES.index(found.severity)),
         )
     )
+
+
+def remedies(remedy: Remedy) -> dict[str, str]:
+    """The remedy by the name of where it is written."""
+    return {"redis.conf": remedy.redis_conf, "compose": remedy.compose, "ECS": remedy.ecs}
 
 
 def worst_of(findings: Iterable[Finding]) -> Verdict:
@@ -245,8 +317,9 @@ def write_findings(run: Run, findings: Findings, slo: "SloFindings | None" = Non
 
 
 def sentence(text: str) -> str:
-    """The text with a capital and a full stop."""
-    return f"{text[:1].upper()}{text[1:]}."
+    """The text with a capital, unless it begins with the name of a setting, and a full stop."""
+    first = text.partition(" ")[0]
+    return f"{text}." if set("._-") & set(first) else f"{text[:1].upper()}{text[1:]}."
 
 
 def broken_off(run: Run) -> str:
@@ -272,13 +345,15 @@ def lateness(run: Run) -> str:
 
 def _judge(rule: Rule, run: Run, doubt: str) -> Finding:
     try:
-        empty = [name for name in rule.needs if getattr(run, name).empty]
+        empty = [name for name in rule.needs if not len(getattr(run, name))]
         if not run.loaded and {"operations", "generator"} & set(rule.needs):
             judgement = not_applicable("the server was sampled, and not loaded by the workbench")
         elif empty:
             judgement = unknown(f"the run has no {', no '.join(empty)}", "run it again, to its end")
         else:
             judgement = rule.judge(run)
+    except UntoldError as untold:
+        judgement = untold.judgement
     except RunError as error:
         judgement = unknown(f"the run cannot be judged: {error}", "run it again")
     if judgement.verdict == "pass" and doubt:
@@ -295,6 +370,8 @@ def _judge(rule: Rule, run: Run, doubt: str) -> Finding:
         says=judgement.says,
         evidence=dict(judgement.evidence),
         advice=judgement.advice,
+        why=rule.why if judgement.verdict == "fail" else "",
+        remedy=rule.remedy if judgement.verdict == "fail" else None,
         source=rule.source,
     )
 
@@ -303,8 +380,12 @@ def _paragraph(found: Finding) -> str:
     lines = [f"**{found.verdict.upper()}** · {found.title}", sentence(found.says)]
     if found.evidence:
         lines.append(" · ".join(f"{name}: **{value}**" for name, value in found.evidence.items()))
+    if found.why:
+        lines.append(f"*Why it matters:* {sentence(found.why)}")
     if found.advice:
         lines.append(f"*Advice:* {sentence(found.advice)}")
+    if found.remedy:
+        lines += [f"*{where}:* `{what}`" for where, what in remedies(found.remedy).items()]
     lines.append(f"*Source:* {sentence(found.source)}")
     # A text that looks like a tag is shown, not obeyed.
     return escape("  \n".join(lines), quote=False)

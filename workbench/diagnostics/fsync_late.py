@@ -4,7 +4,7 @@ import pandas as pd
 
 from workbench.analysis.persistence import aof_enabled
 from workbench.analysis.windows import grown
-from workbench.diagnostics.finding import Judgement, fail, not_applicable, ok, rule, unknown
+from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import format_count, format_duration
 
@@ -19,6 +19,13 @@ _PENDING_S_MAX = 2.0
     title="Does the AOF reach the disk every second?",
     severity="warning",
     needs=("samples",),
+    why="what was acknowledged since the last fsync is lost in a crash: the promise is one "
+    "second, and it is not kept",
+    remedy=Remedy(
+        redis_conf="dir on a faster local disk; appendfsync everysec",
+        compose="a named volume on a local disk",
+        ecs="an EBS volume of provisioned IOPS on EC2; not EFS",
+    ),
     source="INFO aof_delayed_fsync and aof_pending_bio_fsync; flushAppendOnlyFile in Redis 7.0.15, "
     "aof.c",
 )

@@ -12,6 +12,8 @@ __all__ = ["generator"]
     title="Did the load generator keep up?",
     severity="warning",
     needs=("operations", "generator"),
+    why="no figure of a load holds that was not offered as it was meant",
+    remedy=None,
     source="lag, delivery, CPU and sampling of the run itself; limits in docs/explanation",
 )
 def generator(run: Run) -> Judgement:

@@ -1,6 +1,6 @@
 """Keys without TTL: does every conversation leave some day?"""
 
-from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
+from workbench.diagnostics.finding import Judgement, Remedy, fail, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import format_share
 
@@ -15,6 +15,13 @@ _KEYS_LEAST = 100
     title="Does every conversation have a time to live?",
     severity="warning",
     needs=("samples",),
+    why="conversations that never expire fill the cap, and then live ones are evicted for them",
+    remedy=Remedy(
+        redis_conf="none: the service sets it, SET … EX with every write; "
+        "maxmemory-policy allkeys-lru lets them be evicted at least",
+        compose="as in redis.conf",
+        ecs="as in redis.conf",
+    ),
     source="INFO keyspace; the limit of 5 % is an assumption",
     # Whether a write gives a time to live does not depend on how many writes there are.
     holds_if_late=True,

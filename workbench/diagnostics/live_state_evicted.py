@@ -3,7 +3,7 @@
 from workbench.analysis.eviction import began_s
 from workbench.analysis.loss import at_cap, loss, loss_by_pause, lossy_pause_s
 from workbench.analysis.windows import growth
-from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
+from workbench.diagnostics.finding import Judgement, Remedy, fail, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import format_bytes, format_count, format_duration, format_share
 
@@ -15,6 +15,12 @@ __all__ = ["live_state_evicted"]
     title="Does anyone lose a conversation before its time to live is over?",
     severity="critical",
     needs=("operations", "samples"),
+    why="a person whose conversation is evicted has to begin again, in the middle of a payment",
+    remedy=Remedy(
+        redis_conf="maxmemory higher; else a shorter time to live in the service",
+        compose="mem_limit and --maxmemory higher",
+        ecs="memory of the container and --maxmemory higher, or fewer conversations for each Redis",
+    ),
     source="age and TTL of each turn's own conversation, as the generator knows them",
 )
 def live_state_evicted(run: Run) -> Judgement:

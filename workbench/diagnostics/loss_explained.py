@@ -2,7 +2,7 @@
 
 from workbench.analysis.loss import loss
 from workbench.analysis.windows import growth
-from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
+from workbench.diagnostics.finding import Judgement, Remedy, fail, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import format_count, format_share
 
@@ -16,6 +16,12 @@ _OFF_SHARE_MAX = 0.001
     title="Is every lost state explained?",
     severity="critical",
     needs=("operations", "samples"),
+    why="a loss that nobody can explain cannot be prevented",
+    remedy=Remedy(
+        redis_conf="none: find who deletes keys, by ACL LOG and INFO commandstats",
+        compose="as in redis.conf",
+        ecs="as in redis.conf",
+    ),
     source="INFO evicted_keys, expired_keys and run_id against the outcomes of all turns, and "
     "against every key that was written, looked for once more at the end",
     holds_if_late=True,

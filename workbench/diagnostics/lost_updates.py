@@ -1,6 +1,6 @@
 """Lost updates: was every write that the server acknowledged there afterwards?"""
 
-from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
+from workbench.diagnostics.finding import Judgement, Remedy, fail, ok, rule, unknown
 from workbench.runs.run import Run
 
 __all__ = ["lost_updates"]
@@ -16,6 +16,12 @@ _ADVICE = (
     title="Do atomic updates hold: was every acknowledged turn there afterwards?",
     severity="critical",
     needs=("operations",),
+    why="an answer that a person gave, and that was acknowledged, is gone",
+    remedy=Remedy(
+        redis_conf="none: read, change and write in one transaction, as workbench.state does",
+        compose="as in redis.conf",
+        ecs="as in redis.conf",
+    ),
     source="each turn looks for the one acknowledged before it in the document it was written on; "
     "at the end the last one is looked for in every document that is there",
     holds_if_late=True,

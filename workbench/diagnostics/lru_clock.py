@@ -16,6 +16,8 @@ _SHORT_SHARE = 0.1
     title="Are pauses long enough for Redis to tell old conversations from new ones?",
     severity="warning",
     needs=("operations", "samples"),
+    why="what an experiment says of who is evicted would not hold for people's real pauses",
+    remedy=None,
     source="LRU_CLOCK_RESOLUTION is 1,000 ms in Redis 7.0.15, server.h; that ten ticks are enough "
     "is an assumption",
 )

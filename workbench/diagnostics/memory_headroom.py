@@ -1,7 +1,7 @@
 """Memory headroom: does the server, its fragmentation and a rewrite's copy fit the limit?"""
 
 from workbench.analysis.persistence import MemoryNeed, memory_need
-from workbench.diagnostics.finding import Judgement, fail, ok, rule, unknown
+from workbench.diagnostics.finding import Judgement, Remedy, fail, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import MIB, format_bytes
 
@@ -16,6 +16,13 @@ _FILLED_SHARE = 0.95
     title="Does the server fit its memory limit while it rewrites the AOF?",
     severity="critical",
     needs=("samples",),
+    why="when a rewrite needs more than the limit the kernel kills the server, and every "
+    "conversation waits for it to load",
+    remedy=Remedy(
+        redis_conf="maxmemory at 0.75 of the limit or less",
+        compose="mem_limit at 1.34 × maxmemory or more",
+        ecs="memory of the container at 1.34 × maxmemory or more",
+    ),
     source="INFO used_memory_rss and aof_last_cow_size against the cgroup's or the host's limit",
 )
 def memory_headroom(run: Run) -> Judgement:
@@ -26,7 +33,7 @@ def memory_headroom(run: Run) -> Judgement:
             "the server has no maxmemory",
             "set one; without it the server grows until the kernel kills it",
         )
-    ours = run.manifest.server.get("ours", True)
+    ours = run.host_seen or run.manifest.host.get("memory_limit_source") == "given"
     limit_bytes = run.manifest.host.get("memory_limit_bytes") if ours else None
     evidence = {
         "maxmemory": format_bytes(need.maxmemory_bytes),
@@ -48,7 +55,7 @@ def memory_headroom(run: Run) -> Judgement:
         )
     if not ours:
         return unknown(
-            "the server is not a private one, and may have a memory limit of its own",
+            "the server's host is not this one, and may have a memory limit of its own",
             "compare what it needed with the limit of its container",
             evidence,
         )

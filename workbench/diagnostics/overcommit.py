@@ -10,7 +10,7 @@ for good. At 2 the kernel counts the child's whole copy against a limit, and it 
 """
 
 from workbench.analysis.persistence import aof_enabled
-from workbench.diagnostics.finding import Judgement, fail, not_applicable, ok, rule, unknown
+from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import format_bytes, format_count
 
@@ -28,6 +28,14 @@ _ADVICE = (
     title="Will the kernel grant the fork that an AOF rewrite needs?",
     severity="warning",
     needs=("samples",),
+    why="a refused fork leaves the AOF without a rewrite: it grows until the disk is full, "
+    "and then all writes are refused",
+    remedy=Remedy(
+        redis_conf="none: vm.overcommit_memory=1 in /etc/sysctl.conf of the host",
+        compose="none: compose cannot set it; sysctl -w vm.overcommit_memory=1 on the host",
+        ecs="on EC2 by the host's user data; on Fargate it cannot be set: leave memory for a "
+        "second copy",
+    ),
     source="vm.overcommit_memory and MemAvailable; Redis administration, Linux overcommit "
     "accounting; ECS SystemControl",
     # What must fit is the server at its cap, whatever the load made of it.
@@ -36,9 +44,9 @@ _ADVICE = (
 def overcommit(run: Run) -> Judgement:
     """Fails when a fork was refused, or when the setting lets the kernel refuse the next one."""
     server, host = run.manifest.server, run.manifest.host
-    if not server.get("ours", True):
+    if not run.host_seen:
         return unknown(
-            "the server is not a private one, and its host is not this one",
+            "the server's host is not this one, or does not show",
             "look at vm.overcommit_memory on its host",
         )
     if aof_enabled(run.samples) is False and server.get("config", {}).get("save") == "":

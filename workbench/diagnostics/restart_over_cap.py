@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from workbench.diagnostics.finding import Judgement, fail, not_applicable, ok, rule, unknown
+from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import format_bytes, format_count
 
@@ -17,6 +17,14 @@ _OVER_RATIO = 1.05
     title="Does the data still fit the cap after a restart?",
     severity="critical",
     needs=("samples",),
+    why="after a restart over the cap conversations are evicted at once, or the container is "
+    "killed while it loads",
+    remedy=Remedy(
+        redis_conf="maxmemory no lower than what is held; lower it by CONFIG SET first, then "
+        "BGREWRITEAOF",
+        compose="--maxmemory as before until the AOF is rewritten",
+        ecs="the task's memory as before until the AOF is rewritten",
+    ),
     source="INFO run_id, loading, used_memory_peak and maxmemory; isSafeToPerformEvictions in "
     "Redis 7.0.15, evict.c; the limit of 5 % is an assumption",
 )

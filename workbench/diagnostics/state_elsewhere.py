@@ -1,7 +1,7 @@
 """State elsewhere: do turns meet a Redis that does not have their conversation?"""
 
 from workbench.analysis.loss import loss
-from workbench.diagnostics.finding import Judgement, fail, not_applicable, ok, rule
+from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule
 from workbench.runs.run import Run
 from workbench.units import format_count, format_share
 
@@ -13,6 +13,13 @@ __all__ = ["state_elsewhere"]
     title="Does every task of the service find the conversations of the others?",
     severity="critical",
     needs=("operations",),
+    why="a person whose next message reaches another task begins again, although nothing was lost",
+    remedy=Remedy(
+        redis_conf="none: one Redis for all tasks",
+        compose="one redis-state service, named by every service",
+        ecs="a Redis of its own, as a service or ElastiCache, and not a container beside "
+        "each task's",
+    ),
     source="the generator knows which Redis acknowledged a conversation's last write",
     holds_if_late=True,
 )

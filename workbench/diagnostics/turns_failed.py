@@ -1,7 +1,7 @@
 """Turns failed: did the server refuse turns, or leave them without an answer?"""
 
 from workbench.analysis.failure import FAILED, sent
-from workbench.diagnostics.finding import Judgement, fail, ok, rule
+from workbench.diagnostics.finding import Judgement, Remedy, fail, ok, rule
 from workbench.runs.run import Run
 from workbench.units import format_count, format_share
 
@@ -15,6 +15,12 @@ _SHARE_MAX = 0.001
     title="Was every turn carried out that was sent?",
     severity="critical",
     needs=("operations",),
+    why="a turn that is refused or times out is a message without an answer",
+    remedy=Remedy(
+        redis_conf="timeout 0, maxclients above all pools together; see which outcome it was",
+        compose="depends_on with condition: service_healthy",
+        ecs="healthCheck on the Redis container and dependsOn: HEALTHY",
+    ),
     source="outcomes of all turns; the limit is an assumption",
     holds_if_late=True,
 )

@@ -93,9 +93,19 @@ def start_load(
 
 
 def start_sampler(
-    url: str, run_dir: Path, *, interval_s: float, clock: Clock, unreachable_s: float
+    url: str,
+    run_dir: Path,
+    *,
+    interval_s: float,
+    clock: Clock,
+    unreachable_s: float,
+    keys: int = 0,
 ) -> Helper:
-    """Start the sampler; it gives up a server that does not answer for longer, s."""
+    """
+    Start the sampler; it gives up a server that does not answer for longer, s.
+
+    At its end it looks at so many keys, at most.
+    """
     command = [sys.executable, "-m", "workbench.telemetry.sampler"]
     orders = {
         "url": url,
@@ -103,6 +113,7 @@ def start_sampler(
         "interval_s": interval_s,
         "clock_offset_s": clock.offset_s,
         "unreachable_s": unreachable_s,
+        "keys": keys,
     }
     return _start("sampler", command, run_dir / "logs" / "sampler.log", orders=json.dumps(orders))
 

@@ -10,15 +10,15 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from redis import Redis
+import msgspec
 from redis.exceptions import RedisError
 
 from workbench import __version__
@@ -37,8 +37,10 @@ from workbench.server.binary import ServerBinary, find_binary
 from workbench.server.faults.model import FAULTS
 from workbench.server.guard import admit, parse_target
 from workbench.server.process import PrivateServer, tail
+from workbench.server.profiles import INSTRUMENTS
 from workbench.state import connect, redact
-from workbench.telemetry.host import describe_host
+from workbench.telemetry.host import describe_host, host_of_server
+from workbench.telemetry.snapshot import settings
 from workbench.units import format_duration
 
 __all__ = ["carry_out", "sample"]
@@ -50,11 +52,6 @@ _POLL_S: Final = 0.1
 _FIRST_SAMPLE_S: Final = 30.0
 _UNREACHABLE_S: Final = 5.0
 _FREE_BYTES_MIN: Final = 256 * 1024
-# CONFIG GET answers these with paths of the machine or with secrets; the rest goes on record.
-_UNRECORDED: Final = frozenset(
-    {"dir", "logfile", "pidfile", "aclfile", "unixsocket", "requirepass", "masterauth"}
-    | {"masteruser", "tls-key-file-pass", "tls-client-key-file-pass"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +137,18 @@ def carry_out(
 
 
 def sample(
-    url: str, out: Path, *, seconds: float, interval_s: float, say: Say, progress: Say
+    url: str,
+    out: Path,
+    *,
+    seconds: float,
+    interval_s: float,
+    say: Say,
+    progress: Say,
+    keys: int = 0,
+    asked: Mapping[str, Any] | None = None,
 ) -> Path:
     """
-    Record a server that is not ours, for a time: INFO and CONFIG GET, and nothing else.
+    Record a server that is not ours, for a time, by the commands of ``telemetry.snapshot`` alone.
 
     Args:
         url: of the server; any that lets itself be read.
@@ -152,6 +157,9 @@ def sample(
         interval_s: from one sample to the next, s.
         say: told what is sampled.
         progress: told how far it is.
+        keys: how many keys are looked at in the end, at most; 0 for none.
+        asked: what else is known of the server: ``memory_limit_bytes``, ``profile``,
+            ``health_check``.
 
     Returns:
         the run directory, sealed as complete or interrupted; it has samples, and no operations.
@@ -168,14 +176,17 @@ def sample(
         raise ServerNotReadyError(
             f"{redact(url)} cannot be looked at: {redact(str(error))}"
         ) from None
-    asked = {"name": "sample", "measure_s": seconds, "sample_interval_s": interval_s}
-    with _recording(out, asked, 0, progress) as recording:
-        recording.manifest.server = described
+    known = dict(asked or {})
+    wanted = {"name": "sample", "measure_s": seconds, "sample_interval_s": interval_s}
+    with _recording(out, wanted | known, 0, progress) as recording:
+        host = _host_of(url, recording.manifest.host, known)
+        recording.manifest.host = host
+        recording.manifest.server = described | {"here": "somaxconn" in host}
         write_manifest(recording.run_dir, recording.manifest)
         say(f"sampling {redact(url)}, read-only, for {format_duration(seconds)}")
         began_s = recording.clock.unix_s()
         recording.stack.callback(_record_measured, recording, began_s)
-        sampler = _sampler(url, recording, interval_s)
+        sampler = _sampler(url, recording, interval_s, keys=keys)
         while (left_s := began_s + seconds - recording.clock.unix_s()) > 0:
             recording.interrupt.check()
             if sampler.exit_code is not None:
@@ -287,7 +298,12 @@ def _unanswered_s(experiment: Experiment) -> float:
 
 
 def _sampler(
-    url: str, recording: _Recording, interval_s: float, unanswered_s: float = 0.0
+    url: str,
+    recording: _Recording,
+    interval_s: float,
+    unanswered_s: float = 0.0,
+    *,
+    keys: int = 0,
 ) -> Helper:
     """The sampler, once its first sample is written: the load's counters are held against it."""
     sampler = start_sampler(
@@ -296,6 +312,7 @@ def _sampler(
         interval_s=interval_s,
         clock=recording.clock,
         unreachable_s=_UNREACHABLE_S + unanswered_s,
+        keys=keys,
     )
     recording.stack.callback(sampler.stop)
     deadline_s = time.monotonic() + _FIRST_SAMPLE_S
@@ -383,17 +400,23 @@ def _describe_server(url: str, server: PrivateServer | None) -> dict[str, object
             "allocator": info["mem_allocator"],
             "origin": server.binary.origin if server else "given",
             "preload": server.binary.preload if server else "",
-            "config": _settings(client),
+            "instruments": dict(INSTRUMENTS) if server else {},
+            "config": settings(client),
         }
     return described
 
 
-def _settings(client: Redis) -> dict[str, str]:
-    try:
-        settings: dict[str | None, str | None] = client.config_get("*")
-    except RedisError:  # a managed server does not answer CONFIG
-        return {}
-    return {k: v for k, v in sorted(settings.items()) if k and v and k not in _UNRECORDED}
+def _host_of(url: str, here: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the host of a server that is not ours: little, unless it is this one."""
+    with connect(url, timeout_s=5.0) as client:
+        folder = ""
+        with suppress(RedisError):
+            folder = client.config_get("dir").get("dir") or ""
+        found = host_of_server(client.connection_pool, client.info("server"), folder)
+    seen = {} if found is None else here | msgspec.structs.asdict(found)
+    if limit_bytes := known.get("memory_limit_bytes"):
+        seen |= {"memory_limit_bytes": limit_bytes, "memory_limit_source": "given"}
+    return seen
 
 
 def _versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ from workbench.runs.listing import every_run, list_runs
 from workbench.runs.lock import is_held
 from workbench.runs.manifest import Manifest, read_manifest
 from workbench.runs.schema import TABLES
+from workbench.runs.snapshot import Snapshot, read_snapshots
 
 __all__ = ["Run", "find_run", "open_run", "open_run_or_example"]
 
@@ -101,6 +102,16 @@ class Run:
     def generator(self) -> pd.DataFrame:
         """Every second of the load processes."""
         return self._table("generator")
+
+    @cached_property
+    def snapshots(self) -> list[Snapshot]:
+        """Whole looks at the server: one from the start of the run, one from its end."""
+        return read_snapshots(self.path)
+
+    @property
+    def host_seen(self) -> bool:
+        """Whether the manifest's host is the server's own, as far as it shows."""
+        return bool(self.manifest.server.get("ours", True) or self.manifest.server.get("here"))
 
     def __repr__(self) -> str:
         manifest = self.manifest

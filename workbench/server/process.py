@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from workbench.errors import ServerError, ServerNotReadyError
 from workbench.server.binary import ServerBinary, find_binary
-from workbench.server.profiles import DEFAULTS_OF_7_0, ServerProfile
+from workbench.server.profiles import DEFAULTS_OF_7_0, INSTRUMENTS, ServerProfile
 from workbench.state import connect
 
 __all__ = ["PrivateServer", "die_with_parent", "free_port", "tail"]
@@ -225,6 +225,7 @@ class PrivateServer:
             "dir": ".",
             "logfile": f'"{os.path.relpath(self.log, self.folder)}"',
             "daemonize": "no",
+            **INSTRUMENTS,
             **self.profile.directives(),
         }
         if self.binary.engine == "valkey":

@@ -8,7 +8,7 @@ from typing import Final
 from workbench.errors import UsageError, nearest
 from workbench.units import MIB
 
-__all__ = ["DEFAULTS_OF_7_0", "ServerProfile", "profile"]
+__all__ = ["DEFAULTS_OF_7_0", "INSTRUMENTS", "ServerProfile", "profile"]
 
 TASK_MEMORY_MIB: Final = 2048
 TASK_MEMORY_MIB_MIN: Final = 128
@@ -25,6 +25,16 @@ DEFAULTS_OF_7_0: Final[Mapping[str, str]] = {
 """
 Seven settings whose defaults Valkey changed. Set back, so that evictions and expiries free memory
 in the main thread as they do on redis:7.0 (compared by CONFIG GET, Valkey 9.1.2, Redis 7.0.15).
+"""
+
+
+INSTRUMENTS: Final[Mapping[str, str]] = {
+    "latency-monitor-threshold": "10",
+    "latency-tracking": "yes",
+}
+"""
+What a server of ours has set besides its profile, to tell what held it up: a timer around what is
+slow anyway, and a histogram of each command. No server of anybody else is given them.
 """
 
 

@@ -1,13 +1,17 @@
 """What the host grants: cores, memory and its limit, disk, kernel settings that forks depend on."""
 
+import ipaddress
 import os
 import platform
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_host", "filesystem", "memory_limit"]
+from workbench.runs.snapshot import Host
+
+__all__ = ["describe_host", "filesystem", "host_of_server", "memory_limit"]
 
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 _CGROUP_V2 = Path("/sys/fs/cgroup")
@@ -61,16 +65,61 @@ def filesystem(folder: Path) -> str | None:
     return max(reversed(found), key=lambda mount: mount[0])[1] if found else None
 
 
-def memory_limit() -> tuple[int | None, str]:
+def host_of_server(pool: Any, info: Mapping[str, Any], folder: str) -> Host | None:
     """
-    The least memory limit that applies to this process, bytes, and where it comes from.
+    What this host shows of the server's process; None if the server is not seen to run here.
+
+    It is seen where the connection goes to this machine, and the process that the server says it
+    is bears a server's title with the server's port: in a container it names a process of its own.
+
+    Args:
+        pool: connection pool of the client.
+        info: the server's INFO.
+        folder: its ``dir``, as CONFIG GET says; empty if it does not.
+    """
+    address = str(pool.connection_kwargs.get("host", "localhost"))
+    pid = info.get("process_id")
+    if not _loopback(address) or not isinstance(pid, int):
+        return None
+    process = Path(f"/proc/{pid}")
+    title = _text(process / "cmdline").replace("\0", " ")
+    if "-server" not in title or f":{info.get('tcp_port')}" not in title:
+        return None
+    limit_bytes, source = memory_limit(process / "cgroup")
+    status = _kib_lines(process / "status")
+    huge = _kib_lines(process / "smaps_rollup").get("AnonHugePages")
+    score = _text(process / "oom_score_adj").strip()
+    at = Path(folder) if folder and Path(folder).is_dir() else None
+    return Host(
+        memory_limit_bytes=limit_bytes,
+        memory_limit_source=source,
+        rss_bytes=status.get("VmRSS"),
+        swap_bytes=status.get("VmSwap"),
+        anon_huge_bytes=huge,
+        oom_score_adj=int(score) if score.lstrip("-").isdigit() else None,
+        oom_kills=_oom_kills(process / "cgroup"),
+        somaxconn=_integer(Path("/proc/sys/net/core/somaxconn")),
+        transparent_hugepage=_chosen(Path("/sys/kernel/mm/transparent_hugepage/enabled")),
+        overcommit_memory=_integer(Path("/proc/sys/vm/overcommit_memory")),
+        available_bytes=_available_bytes(),
+        filesystem=filesystem(at) if at else None,
+        disk_free_bytes=_disk_free_bytes(at) if at else None,
+    )
+
+
+def memory_limit(cgroups: Path = _OWN_CGROUPS) -> tuple[int | None, str]:
+    """
+    The least memory limit that applies to a process, bytes, and where it comes from.
 
     A limit may stand on any cgroup between the process's own and the root; a container sees its
     own cgroup as the root. A limit above the RAM is none.
+
+    Args:
+        cgroups: the process's ``cgroup`` in /proc; this process's own if not given.
     """
     ram = _ram_bytes()
     found = [(ram, "RAM")] if ram else []
-    for line in _text(_OWN_CGROUPS).splitlines():
+    for line in _text(cgroups).splitlines():
         _, controllers, group = line.split(":", 2)
         if not controllers:
             found += _limits(_CGROUP_V2, group, "memory.max", "cgroup v2")
@@ -84,6 +133,38 @@ def _limits(root: Path, group: str, name: str, source: str) -> list[tuple[int, s
     folders = [folder, *folder.parents][: len(Path(group).parts)]
     limits = [_integer(at / name) for at in {root, *folders}]
     return [(limit, source) for limit in limits if limit is not None]
+
+
+def _oom_kills(cgroups: Path) -> int | None:
+    for line in _text(cgroups).splitlines():
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            at = _CGROUP_V2 / group.lstrip("/") / "memory.events"
+        elif "memory" in controllers.split(","):
+            at = _CGROUP_V1 / group.lstrip("/") / "memory.oom_control"
+        else:
+            continue
+        match = re.search(r"^oom_kill (\d+)$", _text(at), re.MULTILINE)
+        if match:
+            return int(match[1])
+    return None
+
+
+def _kib_lines(path: Path) -> dict[str, int]:
+    """The lines of a file of /proc that are in kB, in bytes."""
+    return {
+        name: 1024 * int(kib)
+        for name, kib in re.findall(r"^(\w+):\s+(\d+) kB$", _text(path), re.MULTILINE)
+    }
+
+
+def _loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _ram_bytes() -> int | None:

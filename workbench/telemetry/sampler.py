@@ -1,5 +1,6 @@
 """
-The sampler: one INFO after another, at a fixed rate, in a process of its own.
+The sampler: one INFO after another, at a fixed rate, in a process of its own; a whole snapshot at
+the start and at the end.
 
 A sampler thread in the loading process had gaps of up to 0.87 s at 0.1 s asked; a process has not.
 It records how late it was all the same. It is told what to do by one line of JSON on its standard
@@ -12,6 +13,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +24,9 @@ from redis.exceptions import RedisError
 from workbench.runs.clock import Clock
 from workbench.runs.recorder import TableWriter
 from workbench.runs.schema import TABLES
+from workbench.runs.snapshot import Snapshot, write_snapshots
 from workbench.state import connect, redact
+from workbench.telemetry.snapshot import take_snapshot
 
 __all__ = ["Sampler", "main"]
 
@@ -42,6 +46,7 @@ class Sampler:
         interval_s: from one sample to the next, s.
         clock: the run's.
         unreachable_s: a server that does not answer for longer is given up, s.
+        keys: how many keys the snapshot at the end looks at, at most.
     """
 
     def __init__(
@@ -52,8 +57,12 @@ class Sampler:
         interval_s: float,
         clock: Clock | None = None,
         unreachable_s: float = _UNREACHABLE_S,
+        keys: int = 0,
     ) -> None:
         self._client = client
+        self._run_dir = run_dir
+        self._keys = keys
+        self._snapshots: list[Snapshot] = []
         self._interval_s = interval_s
         self._clock = clock or Clock()
         self._unreachable_s = unreachable_s
@@ -89,8 +98,18 @@ class Sampler:
                 if time.monotonic() - flushed_s > _FLUSH_S:
                     self._flush()
                     flushed_s = time.monotonic()
+                if not self._snapshots:
+                    self._snapshot()
+            self._snapshot(keys=self._keys)
         finally:
             self._flush()
+
+    def _snapshot(self, *, keys: int = 0) -> None:
+        # A server that is gone has given its samples, and its end is told by them.
+        with suppress(RedisError):
+            found = take_snapshot(self._client, keys=keys, unix_s=self._clock.unix_s())
+            self._snapshots.append(found)
+            write_snapshots(self._run_dir, self._snapshots)
 
     def _flush(self) -> None:
         self._writer.flush()
@@ -144,9 +163,9 @@ def _errors(info: dict[str, Any], name: str) -> int | None:
 
 def main() -> int:
     """
-    The process: reads ``{"url", "run_dir", "interval_s", "clock_offset_s", "unreachable_s"}`` from
-    standard input, samples until it closes. Exit code 0, or 4 when the server stopped answering or
-    the samples could not be written.
+    The process: reads ``{"url", "run_dir", "interval_s", "clock_offset_s", "unreachable_s",
+    "keys"}`` from standard input, samples until it closes. Exit code 0, or 4 when the server
+    stopped answering or the samples could not be written.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the conductor decides when to stop
     orders = json.loads(sys.stdin.readline())
@@ -157,6 +176,7 @@ def main() -> int:
         interval_s=orders["interval_s"],
         clock=Clock(orders["clock_offset_s"]),
         unreachable_s=orders.get("unreachable_s", _UNREACHABLE_S),
+        keys=orders.get("keys", 0),
     )
     try:
         sampler.run(_input_closes)
