@@ -11,8 +11,20 @@ from workbench.runs.manifest import Manifest, Phase, write_manifest
 from workbench.runs.recorder import TableWriter
 from workbench.runs.run import Run
 from workbench.runs.schema import TABLES
+from workbench.runs.snapshot import Clients, Host, Snapshot, write_snapshots
 
-__all__ = ["START_UNIX_S", "events", "generator", "make_run", "operations", "samples"]
+__all__ = [
+    "CALM_CONFIG",
+    "CALM_HOST",
+    "CALM_INFO",
+    "START_UNIX_S",
+    "events",
+    "generator",
+    "make_run",
+    "operations",
+    "samples",
+    "snapshot",
+]
 
 START_UNIX_S = 1_700_000_000.0
 """Start of the measured phase of every hand-made run."""
@@ -90,6 +102,147 @@ _CALM: dict[str, dict[str, Any]] = {
 }
 
 
+MIB = 1024**2
+
+CALM_INFO: dict[str, Any] = {
+    "redis_version": "7.2.5",
+    "run_id": "first",
+    "role": "master",
+    "connected_slaves": 0,
+    "loading": 0,
+    "used_memory": 4 * MIB,
+    "used_memory_peak": 4 * MIB,
+    "used_memory_rss": 6 * MIB,
+    "used_memory_overhead": MIB,
+    "used_memory_dataset_perc": "75.00%",
+    "used_memory_vm_total": 65_536,
+    "maxmemory": 5 * MIB,
+    "maxmemory_policy": "allkeys-lru",
+    "mem_allocator": "jemalloc-5.3.0",
+    "mem_fragmentation_ratio": 1.1,
+    "mem_fragmentation_bytes": MIB,
+    "allocator_frag_ratio": 1.02,
+    "allocator_frag_bytes": 1000,
+    "mem_clients_normal": 100_000,
+    "mem_aof_buffer": 8,
+    "mem_total_replication_buffers": 0,
+    "repl_backlog_size": MIB,
+    "master_repl_offset": 0,
+    "number_of_cached_scripts": 0,
+    "connected_clients": 2,
+    "blocked_clients": 0,
+    "maxclients": 10_000,
+    "rejected_connections": 0,
+    "evicted_clients": 0,
+    "evicted_keys": 0,
+    "expired_keys": 0,
+    "expired_stale_perc": 0.5,
+    "expired_time_cap_reached_count": 0,
+    "current_eviction_exceeded_time": 0,
+    "total_eviction_exceeded_time": 0,
+    "keyspace_hits": 1000,
+    "keyspace_misses": 100,
+    "total_commands_processed": 10_000,
+    "total_connections_received": 10,
+    "total_error_replies": 0,
+    "latest_fork_usec": 500,
+    "aof_enabled": 1,
+    "aof_rewrites": 0,
+    "aof_rewrite_in_progress": 0,
+    "aof_last_rewrite_time_sec": 0,
+    "aof_last_cow_size": MIB // 4,
+    "aof_current_size": 1000,
+    "aof_base_size": 500,
+    "aof_buffer_length": 0,
+    "used_cpu_user_main_thread": 1.0,
+    "used_cpu_sys_main_thread": 1.0,
+    "pubsub_channels": 0,
+    "pubsub_patterns": 0,
+    "db0": {"keys": 1000, "expires": 1000},
+    "cmdstat_get": {"calls": 5000},
+    "latency_percentiles_usec_get": {"p50": 1.0, "p99": 3.0, "p99.9": 20.0},
+}
+"""INFO of a server with which all is well."""
+
+CALM_CONFIG = {
+    "save": "",
+    "bind": "127.0.0.1",
+    "protected-mode": "yes",
+    "maxmemory-policy": "allkeys-lru",
+    "appendfsync": "everysec",
+    "no-appendfsync-on-rewrite": "no",
+    "auto-aof-rewrite-percentage": "100",
+    "client-output-buffer-limit": "normal 33554432 8388608 60",
+    "maxmemory-clients": "5%",
+    "timeout": "0",
+    "hz": "10",
+    "dynamic-hz": "yes",
+    "disable-thp": "yes",
+    "tcp-backlog": "511",
+    "oom-score-adj": "relative",
+    "lazyfree-lazy-eviction": "yes",
+    "latency-monitor-threshold": "10",
+    "slowlog-log-slower-than": "10000",
+    "notify-keyspace-events": "",
+    "stop-writes-on-bgsave-error": "yes",
+}
+"""Its settings."""
+
+CALM_HOST: dict[str, Any] = {
+    "memory_limit_bytes": 100 * MIB,
+    "memory_limit_source": "cgroup v2",
+    "rss_bytes": 6 * MIB,
+    "swap_bytes": 0,
+    "anon_huge_bytes": 0,
+    "oom_score_adj": 0,
+    "oom_kills": 0,
+    "somaxconn": 4096,
+    "transparent_hugepage": "madvise",
+    "overcommit_memory": 1,
+    "available_bytes": 90 * MIB,
+    "filesystem": "ext4",
+    "disk_free_bytes": 50 * MIB,
+}
+"""Its host."""
+
+
+def snapshot(
+    elapsed_s: float,
+    *,
+    info: Mapping[str, Any] | None = None,
+    config: Mapping[str, str] | None = None,
+    host: Mapping[str, Any] | None = CALM_HOST,
+    without: Iterable[str] = (),
+    **others: Any,
+) -> Snapshot:
+    """
+    A look at a server with which all is well but for what is named.
+
+    Args:
+        elapsed_s: when, from the start of the measured phase.
+        info, config, host: what differs; a host of None does not show.
+        without: fields of INFO and settings that the server does not have.
+        others: fields of the snapshot itself.
+    """
+    fields = {**CALM_INFO, **(info or {})}
+    settings = {**CALM_CONFIG, **(config or {})}
+    for name in without:
+        fields.pop(name, None)
+        settings.pop(name, None)
+    return Snapshot(
+        unix_s=START_UNIX_S + elapsed_s,
+        info=fields,
+        config=settings,
+        host=None if host is None else Host(**{**CALM_HOST, **host}),
+        **{
+            "clients": Clients(count=2, idle_over_1h=0, output_bytes_max=0, subscribers=0),
+            "default_user": "+@read +@write",
+            "password_set": True,
+            **others,
+        },
+    )
+
+
 def operations(rows: Rows) -> pd.DataFrame:
     """Turns at ``elapsed_s``."""
     return _frame("operations", rows)
@@ -119,6 +272,8 @@ def make_run(
     ours: bool = True,
     config: Mapping[str, str] | None = None,
     experiment: Mapping[str, Any] | None = None,
+    snapshots: Iterable[Snapshot] = (),
+    log: str | None = None,
     **tables: Rows,
 ) -> Run:
     """
@@ -132,6 +287,8 @@ def make_run(
         ours: the server was a private one.
         config: its settings, of the manifest.
         experiment: of the manifest, what differs from a calm one's.
+        snapshots: whole looks at the server; none if none is given.
+        log: the server's; None if the run has none.
         tables: rows by table, each with its ``elapsed_s``.
     """
     path.mkdir(parents=True, exist_ok=True)
@@ -154,6 +311,11 @@ def make_run(
         phases=phases,
     )
     write_manifest(path, manifest)
+    if log is not None:
+        (path / "logs").mkdir(exist_ok=True)
+        (path / "logs" / "redis.log").write_text(log)
+    if looks := list(snapshots):
+        write_snapshots(path, looks)
     for name, rows in tables.items():
         writer = TableWriter(path, name, "made")
         for row in _filled(name, rows):

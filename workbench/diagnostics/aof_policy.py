@@ -21,7 +21,7 @@ __all__ = [
 _WRITES_PER_S_MAX = 1000
 _REWRITES_PER_10_MIN_MAX = 1.0
 _TIME_SHARE_MAX = 0.2
-_TRUNCATED = re.compile(r"AOF loaded anyway because aof-load-truncated|Truncating the AOF")
+_TRUNCATED = re.compile(r"loaded anyway because aof-load-truncated|Truncating the AOF")
 
 
 @rule(

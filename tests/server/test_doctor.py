@@ -1,0 +1,214 @@
+"""doctor on real servers: what it finds, what it sends, and what it may not do."""
+
+import shutil
+
+import pytest
+
+from workbench.diagnostics.finding import RULES, evaluate
+from workbench.experiments.runner import sample
+from workbench.runs.run import Run
+from workbench.server.binary import find_binary
+from workbench.server.process import PrivateServer
+from workbench.server.profiles import profile
+from workbench.state import connect
+from workbench.telemetry.snapshot import ACL_LINE, ACL_LINE_KEYS, COMMANDS, take_snapshot
+
+MIB = 1024**2
+CANARY = "canary-4b1d"
+BY_CLIENT = {"hello", "auth", "client|setinfo", "client|setname", "select", "readonly"}
+"""What redis-py sends by itself, which every user may."""
+
+
+@pytest.fixture(scope="module", params=["redis", "valkey"])
+def server(request, tmp_path_factory):
+    """The documented development profile, with conversations on it."""
+    if request.param == "redis" and not shutil.which("redis-server"):
+        pytest.skip("redis-server is not on PATH")
+    folder = tmp_path_factory.mktemp("doctor")
+    with PrivateServer(
+        profile("development"), folder, binary=find_binary(request.param)
+    ) as started:
+        with started.client() as client:
+            for number in range(300):
+                client.set(f"channel:{CANARY}-{number}", CANARY * 20, ex=200 + number)
+        yield started
+
+
+def with_user(server, line, **_):
+    """The server's URL for a user of that line."""
+    with server.client() as client:
+        client.execute_command(*line.replace("watcher", "reader").split())
+        client.acl_log_reset()
+    return server.url.replace("redis://", "redis://reader:secret@")
+
+
+def calls(client):
+    return {
+        name.removeprefix("cmdstat_"): values["calls"]
+        for name, values in client.info("commandstats").items()
+    }
+
+
+def diagnosed(url, folder, *, keys=0, **asked):
+    """The run of one second's look, and what is found in it."""
+    run_dir = sample(
+        url,
+        folder,
+        seconds=1.0,
+        interval_s=0.25,
+        say=lambda _: None,
+        progress=lambda _: None,
+        keys=keys,
+        asked=asked,
+    )
+    return run_dir, evaluate(Run(run_dir))
+
+
+def alarms(findings):
+    return {f.rule for f in findings if f.verdict == "fail" and f.severity != "info"}
+
+
+def test_healthy_development_profile_raises_no_alarm_and_is_left_as_it_was(server, tmp_path):
+    """On either engine; and no name or value of a key is in what is kept of it."""
+    with server.client() as client:
+        before = client.dbsize(), client.config_get("*")
+
+        run_dir, findings = diagnosed(server.url, tmp_path, keys=300)
+
+        assert (client.dbsize(), client.config_get("*")) == before
+    assert alarms(findings) == set()
+    assert {each.rule for each in findings} == {rule.id for rule in RULES.values()}
+    kept = [path for path in run_dir.rglob("*") if path.is_file()]
+    assert len(kept) > 3
+    assert [path for path in kept if CANARY.encode() in path.read_bytes()] == []
+
+
+def test_look_needs_no_more_than_the_documented_user_may(server):
+    """A user of exactly that line is refused nothing, and sends nothing else."""
+    url = with_user(server, ACL_LINE)
+    with server.client() as owner, connect(url) as client:
+        before = calls(owner)
+        found = take_snapshot(client)
+        sent = {name for name, count in calls(owner).items() if count > before.get(name, 0)}
+
+        assert found.refused == {}
+        assert owner.acl_log() == []
+        assert sent - BY_CLIENT - {"acl|log", "acl|setuser"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("taken", [name for name in COMMANDS if name not in {"ping", "info"}])
+def test_what_may_not_be_asked_is_on_record_and_nothing_breaks(server, taken):
+    """The control of the line: without any one of them something is missing."""
+    url = with_user(server, f"{ACL_LINE} -{taken}")
+    with connect(url) as client:
+        found = take_snapshot(client)
+
+    assert taken in found.refused
+
+
+def test_look_at_keys_needs_what_the_second_line_adds(server):
+    """And without that the keys are left out, with the reason."""
+    with connect(with_user(server, ACL_LINE_KEYS)) as client:
+        seen = take_snapshot(client, keys=200)
+    with connect(with_user(server, "ACL SETUSER watcher reset")) as _:
+        pass
+    with connect(with_user(server, ACL_LINE)) as client:
+        refused = take_snapshot(client, keys=200)
+
+    assert seen.keys is not None
+    assert 200 <= seen.keys["channel"].keys <= 300
+    assert seen.keys["channel"].without_ttl == 0
+    assert (refused.keys, list(refused.refused)) == (None, ["scan"])
+
+
+def test_server_that_is_wrong_in_many_ways_is_told_each(tmp_path):
+    """One server, made wrong by settings and by what is done to it."""
+    wrong = {
+        "appendfsync": "no",
+        "auto-aof-rewrite-percentage": "0",
+        "hz": "1",
+        "latency-monitor-threshold": "0",
+        "lfu-decay-time": "5",
+        "maxmemory": "6mb",
+        "maxmemory-policy": "volatile-lru",
+        "notify-keyspace-events": "KEA",
+        "no-appendfsync-on-rewrite": "yes",
+        "stop-writes-on-bgsave-error": "no",
+    }
+    with PrivateServer(profile("development"), tmp_path / "server") as server:
+        with server.client() as client:
+            for name, value in wrong.items():
+                client.config_set(name, value)
+            with client.pipeline(transaction=False) as pipe:
+                for number in range(6000):
+                    pipe.set(f"channel:{number}", "x" * 2000)
+                pipe.execute(raise_on_error=False)
+            client.set("channel:large", "x")
+            client.keys("nothing*")
+
+        _, findings = diagnosed(server.url, tmp_path, keys=200, memory_limit_bytes=8 * MIB)
+
+    failed = {each.rule: each for each in findings if each.verdict == "fail"}
+    assert {
+        "appendfsync",
+        "cap-near-limit",
+        "dead-settings",
+        "expire-hz",
+        "fsync-while-rewriting",
+        "keys-without-ttl",
+        "keyspace-events",
+        "latency-monitor",
+        "output-limit",
+        "rewrite-never",
+        "volatile-without-ttl",
+    } <= set(failed)
+    assert all(each.why and each.remedy for each in failed.values())
+
+
+def test_command_tells_why_and_what_to_set_and_exits_with_1(start_server, ask):
+    """For people; and nothing is left of the run that it made for itself."""
+    server = start_server(maxmemory_policy="volatile-ttl")
+    with server.client() as client:
+        for number in range(200):
+            client.set(f"channel:{number}", "x")
+
+    code, out, err = ask("doctor", "--url", server.url, "--for", "1s")
+
+    assert (code, err) == (1, "")
+    assert "FAIL     volatile-without-ttl: 0 of 200 keys may be evicted under volatile-ttl." in out
+    assert "           redis.conf  maxmemory-policy allkeys-lru\n" in out
+    assert "           ECS         " in out
+    assert "rules passed: " in out
+
+
+def test_nobody_there_is_said_in_one_line(ask):
+    """With the address, and without a traceback."""
+    code, out, err = ask("doctor", "--url", "redis://:hidden@127.0.0.1:1")
+
+    assert (code, out) == (4, "")
+    assert err.startswith("workbench: redis://")
+    assert "hidden" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--for", "10ms"], "--for is 10ms, outside 1s to 1 day"),
+        (["--keys", "-1"], "--keys is -1, outside 0 to 100000"),
+        (["--profile", "prodction"], "did you mean 'production'?"),
+        (["--limit", "lots"], "'lots'"),
+        (["--service", "redis"], "give its file by --deployment"),
+        (["--deployment", "nowhere.yml"], "nowhere.yml cannot be read"),
+    ],
+)
+def test_slip_is_refused_before_anything_is_asked(words, says):
+    """With what is right instead; in process, since nothing is started."""
+    from typer.testing import CliRunner
+
+    from workbench.cli import app
+    from workbench.errors import UsageError
+
+    result = CliRunner().invoke(app, ["doctor", "--url", "redis://127.0.0.1:1", *words])
+
+    assert isinstance(result.exception, UsageError)
+    assert says in str(result.exception)
