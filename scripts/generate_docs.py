@@ -12,7 +12,7 @@ import typer
 from loadtests.options import add_options
 from workbench.checkout import experiments_dir, slo_file
 from workbench.cli import EXIT_CODES, app
-from workbench.diagnostics.finding import RULES, Rule
+from workbench.diagnostics.finding import RULES, Rule, remedies, sentence
 from workbench.diagnostics.slo import TERMS, Term
 from workbench.experiments.spec import KEYS, Experiment, Key, read_experiment
 from workbench.flows.model import FLOWS
@@ -245,9 +245,17 @@ def _rule(rule: Rule) -> str:
         f"## {rule.id}\n\n{rule.title}\n\n"
         f"- Severity: {rule.severity}\n"
         f"- {rule.judge.__doc__}\n"
+        f"- Why it matters: {sentence(rule.why)}\n"
         f"- Reads: {', '.join(rule.needs)}\n"
-        f"- Rests on: {rule.source}\n"
+        f"- Rests on: {rule.source}\n" + _remedy(rule)
     )
+
+
+def _remedy(rule: Rule) -> str:
+    if rule.remedy is None:
+        return "\nNothing of the server's is wrong where it fails.\n"
+    rows = [f"| {where} | `{what}` |" for where, what in remedies(rule.remedy).items()]
+    return "\n".join(["\n| where | what mends it |\n| --- | --- |", *rows, ""])
 
 
 def _kind(column: Column) -> str:

@@ -18,6 +18,7 @@ from workbench.cli.app import exit_code
 from workbench.diagnostics.finding import Finding, Findings
 from workbench.runs.manifest import read_manifest, write_manifest
 from workbench.runs.run import Run
+from workbench.telemetry.snapshot import COMMANDS as LOOKS
 
 pytestmark = pytest.mark.whole_command
 
@@ -147,9 +148,11 @@ def test_check_says_as_json_what_it_says_in_words(ask, tiny_run, tmp_path):
     assert told["exit_code"] == code == 1
     assert told["status"] == "complete"
     assert Path(told["run"]) == tmp_path / "runs" / "tiny"
+    # The names of rules that passed or do not apply are set in lines of a hundred columns.
+    flowing = " ".join(words.split())
     for found in told["findings"]:
-        assert f"{found['verdict'].upper()}" in words
-        assert found["rule"] in words
+        assert found["rule"] in flowing
+        assert found["verdict"] != "fail" or found["says"][1:] in flowing
 
 
 def test_latest_says_which_newer_runs_it_passed_over(ask, tiny_run, tmp_path):
@@ -279,16 +282,16 @@ def test_server_that_is_not_ours_is_sampled_read_only(tmp_path, ask, start_serve
     verdicts = {found["rule"]: found["verdict"] for found in told["findings"]}
     run = Run(Path(told["run"]))
     assert (code, told["status"]) == (told["exit_code"], "complete"), err
-    assert sent <= {"info", "config|get", "hello", "config|resetstat", "ping", "client|setinfo"}
+    assert sent <= {*LOOKS, "hello", "config|resetstat", "client|setinfo"}
     assert len(run.samples) >= 2
     assert run.measured_s >= 2
     assert verdicts["live-state-evicted"] == verdicts["lost-updates"] == "not applicable"
 
 
-@pytest.mark.parametrize(("taken", "code"), [("", 3), ("-info", 4)])
+@pytest.mark.parametrize(("taken", "code"), [("", 0), ("-info", 4)])
 def test_user_of_the_page_may_sample(ask, start_server, taken, code):
     """The line of the how-to is enough, and not more than enough."""
-    page = (ROOT / "docs" / "how-to" / "attach-to-your-own-redis.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "attach.md").read_text()
     line = re.search(r"^    (ACL SETUSER .+)$", page, re.MULTILINE)[1]
     server = start_server()
     url = server.url.replace("redis://", "redis://watcher:secret@")

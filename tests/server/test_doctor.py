@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from tests.commands import ROOT
 from workbench.diagnostics.finding import RULES, evaluate
 from workbench.experiments.runner import sample
 from workbench.runs.run import Run
@@ -81,6 +82,15 @@ def test_healthy_development_profile_raises_no_alarm_and_is_left_as_it_was(serve
     kept = [path for path in run_dir.rglob("*") if path.is_file()]
     assert len(kept) > 3
     assert [path for path in kept if CANARY.encode() in path.read_bytes()] == []
+
+
+def test_page_names_the_users_that_a_look_needs():
+    """Word for word, so that what is tested here is what is typed there."""
+    page = (ROOT / "docs" / "how-to" / "attach.md").read_text()
+    more = ACL_LINE_KEYS.removeprefix(ACL_LINE)
+
+    assert f"\n    {ACL_LINE}\n" in page
+    assert f"\n    ACL SETUSER watcher{more}\n" in page
 
 
 def test_look_needs_no_more_than_the_documented_user_may(server):

@@ -140,20 +140,14 @@ def tell_findings(run: "Run", findings: "Findings", *, remedies: bool = False) -
     the names. A rule of severity info that fails is a note. With ``remedies`` each failure has why
     it matters, and the settings that mend it.
     """
-    from workbench.diagnostics.finding import RULES, sentence
+    from workbench.diagnostics.finding import by_name_only, sentence
     from workbench.diagnostics.finding import remedies as by_place
 
     manifest = run.manifest
     typer.echo(f"{manifest.status}: {manifest.why}" if manifest.why else manifest.status)
-    names: dict[str, list[str]] = {"pass": [], "not applicable": []}
-    for found in findings:
-        on_load = "operations" in RULES[found.rule].needs
-        if found.verdict in names and not (on_load and found.verdict == "pass"):
-            names[found.verdict].append(found.rule)
-            continue
-        note = found.verdict == "fail" and found.severity == "info"
-        word = "NOTE" if note else found.verdict.upper()
-        typer.echo(f"{word:7}  {found.rule}: {sentence(found.says)}")
+    whole, names = by_name_only(findings)
+    for found in whole:
+        typer.echo(f"{found.word.upper():7}  {found.rule}: {sentence(found.says)}")
         if found.verdict == "pass":
             continue
         if remedies and found.why:
@@ -164,10 +158,10 @@ def tell_findings(run: "Run", findings: "Findings", *, remedies: bool = False) -
             for place, what in by_place(found.remedy).items():
                 if what != "none" and not what.startswith("as in"):
                     typer.echo(f"{'':7}    {place:10}  {what}")
-    if names["pass"]:
-        typer.echo(f"PASS     {_listed(names['pass'], 'rules passed')}")
-    if names["not applicable"]:
-        typer.echo(f"         {_listed(names['not applicable'], 'do not apply')}")
+    if passed := names.get("pass"):
+        typer.echo(f"PASS     {_listed(passed, 'rules passed')}")
+    if idle := names.get("not applicable"):
+        typer.echo(f"         {_listed(idle, 'do not apply')}")
 
 
 def _listed(rules: "list[str]", what: str) -> str:

@@ -34,7 +34,8 @@ def sample(
     """
     Record a server that is not ours, read-only, and judge what was seen.
 
-    Sends INFO, and CONFIG GET once; writes nothing to the server. Rules on turns do not apply.
+    Sends INFO over and over, and what `workbench doctor` sends at the start and at the end; writes
+    nothing to the server. Rules on turns do not apply.
 
     \b
     Examples:

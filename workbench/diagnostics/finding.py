@@ -30,6 +30,7 @@ __all__ = [
     "UntoldError",
     "Verdict",
     "broken_off",
+    "by_name_only",
     "evaluate",
     "fail",
     "generator_validity",
@@ -53,6 +54,7 @@ FINDINGS_MIME: Final = "application/vnd.workbench.findings+json"
 
 _FIGURES: Final = re.compile(r"[:;].*")
 _GRAVITY: Final[Sequence[Verdict]] = ("not applicable", "pass", "unknown", "fail")
+_SHOWN: Final = ("fail", "unknown", "note", "pass", "not applicable")
 _SEVERITIES: Final[Sequence[Severity]] = ("critical", "warning", "info")
 
 
@@ -112,8 +114,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     remedy: Remedy | None = None
     source: str = ""
 
+    @property
+    def word(self) -> str:
+        """The verdict as it is shown: a rule of severity info that fails is a ``note``."""
+        return "note" if self.verdict == "fail" and self.severity == "info" else self.verdict
+
     def __repr__(self) -> str:
-        return f"<Finding {self.rule}, {self.verdict}: {sentence(self.says)}>"
+        return f"<Finding {self.rule}, {self.word}: {sentence(self.says)}>"
 
     def _repr_markdown_(self) -> str:
         return _paragraph(self)
@@ -223,12 +230,18 @@ class Findings(tuple[Finding, ...]):
         """The gravest verdict, findings of severity info left aside."""
         return worst_of(self)
 
+    @property
+    def head(self) -> Finding:
+        """The one that the verdict rests on first."""
+        weighing = (f for f in self if f.severity != "info" and f.verdict == self.verdict)
+        return next(weighing, self[0])
+
     def to_markdown(self) -> str:
         """Verdict, sentence, evidence, advice and source of each."""
         return "\n\n".join(_paragraph(found) for found in self)
 
     def __repr__(self) -> str:
-        return "\n".join(f"{found.verdict}: {found.says}" for found in self)
+        return "\n".join(f"{found.word}: {found.says}" for found in self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         data = {"verdict": self.verdict, "findings": msgspec.to_builtins(list(self))}
@@ -280,9 +293,25 @@ def evaluate(run: Run, *rules: str) -> Findings:
     return kind(
         sorted(
             findings,
-            key=lambda found: (-_GRAVITY.index(found.verdict), _SEVERITIES.index(found.severity)),
+            key=lambda found: (_SHOWN.index(found.word), _SEVERITIES.index(found.severity)),
         )
     )
+
+
+def by_name_only(findings: Iterable[Finding]) -> tuple[list[Finding], dict[str, list[str]]]:
+    """
+    The findings to tell whole, and of the others the rules' names, by what became of them.
+
+    Told whole is what failed, what cannot be told, and what holds of the load.
+    """
+    whole, names = [], dict[str, list[str]]()
+    for found in findings:
+        on_load = "operations" in RULES[found.rule].needs and found.verdict == "pass"
+        if on_load or found.verdict not in {"pass", "not applicable"}:
+            whole.append(found)
+        else:
+            names.setdefault(found.verdict, []).append(found.rule)
+    return whole, names
 
 
 def remedies(remedy: Remedy) -> dict[str, str]:
@@ -377,7 +406,7 @@ def _judge(rule: Rule, run: Run, doubt: str) -> Finding:
 
 
 def _paragraph(found: Finding) -> str:
-    lines = [f"**{found.verdict.upper()}** · {found.title}", sentence(found.says)]
+    lines = [f"**{found.word.upper()}** · {found.title}", sentence(found.says)]
     if found.evidence:
         lines.append(" · ".join(f"{name}: **{value}**" for name, value in found.evidence.items()))
     if found.why:

@@ -27,7 +27,7 @@ _PEAK_RATIO_MAX = 1.5
     remedy=Remedy(
         redis_conf="activedefrag yes, where the build takes it; MEMORY PURGE and a restart "
         "where not",
-        compose="docker compose restart redis-state, in a quiet hour",
+        compose="restart the service in a quiet hour",
         ecs="a new deployment of the service, in a quiet hour",
     ),
     source="INFO mem_fragmentation_ratio and _bytes, allocator_frag_ratio and _bytes where the "
@@ -68,7 +68,7 @@ def fragmentation(run: Run) -> Judgement:
     "killed",
     remedy=Remedy(
         redis_conf="none: restart the server before its container is made smaller",
-        compose="docker compose restart redis-state before a lower mem_limit",
+        compose="restart the service before a lower mem_limit",
         ecs="a new task before a lower memory",
     ),
     source="INFO used_memory_peak over used_memory; MEMORY DOCTOR",

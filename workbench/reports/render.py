@@ -15,7 +15,7 @@ from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 
 from workbench.checkout import find_notebook
-from workbench.diagnostics.finding import Findings, evaluate, overall, sentence
+from workbench.diagnostics.finding import Findings, evaluate, overall, remedies, sentence
 from workbench.diagnostics.slo import SloFindings
 from workbench.errors import ParameterError, ReportError, nearest
 from workbench.runs.facts import run_facts
@@ -205,6 +205,7 @@ def _page(
         status=STATUSES[run.manifest.status],
         facts=run_facts(run),
         findings=findings,
+        remedies=lambda remedy: remedies(remedy) if remedy else {},
         slo=slo,
         verdict=overall(findings, slo),
         body=body,

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from workbench.diagnostics.finding import Findings, overall, sentence
+from workbench.diagnostics.finding import Findings, by_name_only, overall, sentence
 from workbench.diagnostics.slo import SloFindings
 from workbench.runs.facts import markdown_table, run_facts
 from workbench.runs.manifest import STATUSES
 from workbench.runs.run import Run
 from workbench.state.redaction import redact
+from workbench.units import format_count
 
 __all__ = ["summary"]
 
@@ -25,7 +26,12 @@ def summary(run: Run, findings: Findings, slo: SloFindings | None = None) -> str
     if slo is not None:
         parts.append(f"### Objectives of {_line(slo.slo)}: {slo.verdict}")
         parts.append(markdown_table(slo.head, _redacted(slo.rows())))
-    rules = [(found.verdict, found.rule, sentence(found.says)) for found in findings]
+    whole, names = by_name_only(findings)
+    rules = [(found.word, found.rule, sentence(found.says)) for found in whole]
+    rules += [
+        (verdict, format_count(len(some), "rule"), f"{', '.join(some)}.")
+        for verdict, some in names.items()
+    ]
     parts.append(f"### Rules: {findings.verdict}")
     parts.append(markdown_table(("verdict", "rule", "what was found"), _redacted(rules)))
     facts = _redacted(run_facts(run).items())

@@ -107,7 +107,7 @@ def host_of_server(pool: Any, info: Mapping[str, Any], folder: str) -> Host | No
     )
 
 
-def memory_limit(cgroups: Path = _OWN_CGROUPS) -> tuple[int | None, str]:
+def memory_limit(cgroups: Path | None = None) -> tuple[int | None, str]:
     """
     The least memory limit that applies to a process, bytes, and where it comes from.
 
@@ -119,7 +119,7 @@ def memory_limit(cgroups: Path = _OWN_CGROUPS) -> tuple[int | None, str]:
     """
     ram = _ram_bytes()
     found = [(ram, "RAM")] if ram else []
-    for line in _text(cgroups).splitlines():
+    for line in _text(cgroups or _OWN_CGROUPS).splitlines():
         _, controllers, group = line.split(":", 2)
         if not controllers:
             found += _limits(_CGROUP_V2, group, "memory.max", "cgroup v2")

@@ -32,7 +32,7 @@ COMMANDS: Final = (
 )
 """Every command of a look."""
 
-KEY_COMMANDS: Final = ("scan", "type", "pttl", "memory|usage", "object|idletime")
+KEY_COMMANDS: Final = ("scan", "pttl", "memory|usage", "object|idletime")
 """What a look sends besides when keys are asked for."""
 
 ACL_LINE: Final = f"ACL SETUSER watcher on >secret {' '.join(f'+{each}' for each in COMMANDS)}"

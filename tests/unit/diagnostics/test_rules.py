@@ -513,11 +513,20 @@ def test_gravest_finding_comes_first(tiny_run):
     """Failures before the rest, critical ones before warnings."""
     found = evaluate(tiny_run)
 
-    gravity = ["fail", "unknown", "pass", "not applicable"]
+    gravity = ["fail", "unknown", "note", "pass", "not applicable"]
     severity = ["critical", "warning", "info"]
-    order = [(gravity.index(f.verdict), severity.index(f.severity)) for f in found]
+    order = [(gravity.index(f.word), severity.index(f.severity)) for f in found]
     assert order == sorted(order)
     assert found.verdict == found[0].verdict
+
+
+def test_note_is_not_what_a_verdict_rests_on(tmp_path):
+    """The head of a run in which all is well is a pass, whatever else is noted."""
+    noted = [snapshot(at, info={"redis_version": "7.0.15"}) for at in (0.0, 10.0)]
+    found = evaluate(make_run(tmp_path, **{**CALM, "snapshots": noted}), "loading", "outdated")
+
+    assert [each.word for each in found] == ["note", "pass"]
+    assert (found.verdict, found.head.rule) == ("pass", "loading")
 
 
 def test_only_of_an_unknown_rule_names_the_nearest(tiny_run):
@@ -603,7 +612,7 @@ def test_finding_shows_its_verdict_evidence_and_source():
     finding = Finding(
         rule="a-rule",
         title="Does it hold?",
-        severity="info",
+        severity="warning",
         verdict="fail",
         says="of <b>5</b> turns 3 failed",
         evidence={"turns": "5"},
@@ -624,5 +633,5 @@ def test_findings_are_a_line_each_where_there_is_no_notebook(tiny_run):
 
     lines = repr(findings).splitlines()
 
-    assert lines == [f"{found.verdict}: {found.says}" for found in findings]
+    assert lines == [f"{found.word}: {found.says}" for found in findings]
     assert findings._repr_mimebundle_()["text/plain"] == repr(findings)
