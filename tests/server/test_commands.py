@@ -22,13 +22,24 @@ from workbench.runs.run import Run
 pytestmark = pytest.mark.whole_command
 
 
-COMMANDS = ["run", "config", "serve", "sample", "seal", "check", "report", "list"]
+COMMANDS = [
+    "run",
+    "config experiment",
+    "config show",
+    "config check",
+    "serve",
+    "sample",
+    "seal",
+    "check",
+    "report",
+    "list",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command_has_an_example(ask, command):
     """The example is what people copy."""
-    code, out, _ = ask(command, "--help")
+    code, out, _ = ask(*command.split(), "--help")
 
     assert code == 0
     assert f"workbench {command}" in out.partition("Examples:")[2]
@@ -77,7 +88,7 @@ def test_help_imports_no_heavy_library():
         (["run", "--url", "redis://127.0.0.1:1"], 4, "cannot be looked at"),
         (["run", "--url", "nonsense"], 2, "is not the URL of a server"),
         (["run", "--url", "redis://192.0.2.1:6379"], 2, "--i-own 192.0.2.1:6379"),
-        (["config", "demo", "--profile", "demmo"], 2, "did you mean 'demo'"),
+        (["config", "experiment", "demo", "--profile", "demmo"], 2, "did you mean 'demo'"),
         (["serve", "--profile", "prodution"], 2, "did you mean 'production'"),
         (["serve", "--engine", "keydb"], 2, "known: redis, valkey"),
         (["sample", "--url", "nonsense"], 2, "is not the URL of a server"),
@@ -189,7 +200,16 @@ def test_report_takes_parameters_by_name(ask, tiny_run):
 
 def test_config_shows_what_a_run_would_be(ask, tmp_path):
     """Every default filled in, the documented formula worked out; nothing is started."""
-    words = ["config", "--profile", "production", "--task-memory", "1gb", "--rate", "7"]
+    words = [
+        "config",
+        "experiment",
+        "--profile",
+        "production",
+        "--task-memory",
+        "1gb",
+        "--rate",
+        "7",
+    ]
 
     code, out, _ = ask(*words, "--json")
     _, text, _ = ask(*words)
@@ -334,7 +354,7 @@ def test_sampling_of_a_server_that_dies_fails(tmp_path, start_server):
 def test_engine_that_is_asked_for_is_started(ask):
     """Or the message says that the named program is another."""
     for engine in ("redis", "valkey"):
-        code, out, err = ask("config", "--engine", engine, "--json")
+        code, out, err = ask("config", "experiment", "--engine", engine, "--json")
         if code == 0:
             assert json.loads(out)["server"]["engine"] == engine
         else:
