@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,9 @@ def test_help_imports_no_heavy_library():
         (["run", "--url", "nonsense"], 2, "is not the URL of a server"),
         (["run", "--url", "redis://192.0.2.1:6379"], 2, "--i-own 192.0.2.1:6379"),
         (["config", "experiment", "demo", "--profile", "demmo"], 2, "did you mean 'demo'"),
+        (["config", "show", "--profile", "prodution"], 2, "did you mean 'production'"),
+        (["config", "check"], 2, "name a file, or a server by --url"),
+        (["config", "check", "x", "--url", "redis://h"], 2, "leave one of them out"),
         (["serve", "--profile", "prodution"], 2, "did you mean 'production'"),
         (["serve", "--engine", "keydb"], 2, "known: redis, valkey"),
         (["sample", "--url", "nonsense"], 2, "is not the URL of a server"),
@@ -199,7 +203,7 @@ def test_report_takes_parameters_by_name(ask, tiny_run):
 
 
 def test_config_shows_what_a_run_would_be(ask, tmp_path):
-    """Every default filled in, the documented formula worked out; nothing is started."""
+    """Every default filled in, the documented formula worked out; what is printed is a file."""
     words = [
         "config",
         "experiment",
@@ -219,7 +223,8 @@ def test_config_shows_what_a_run_would_be(ask, tmp_path):
     assert told["experiment"]["turns_per_s"] == 7
     assert told["redis.conf"]["maxmemory"] == str(340 * 1024 * 1024)
     assert told["redis.conf"]["stop-writes-on-bgsave-error"] == "no"
-    assert f"maxmemory {340 * 1024 * 1024}" in text
+    assert f"#   maxmemory {340 * 1024 * 1024}\n" in text
+    assert tomllib.loads(text)["load"]["turns_per_s"] == 7
     assert not (tmp_path / "runs").exists()
 
 

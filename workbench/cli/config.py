@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["config"]
 
 config = typer.Typer(
-    help="What a run would be, how the documents set a server, and how yours is set.",
+    help="What a run would be, how the documents set a server, and how yours differs.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -65,10 +65,10 @@ def experiment(
     as_json: AsJson = False,
 ) -> None:
     """
-    Show what a run would be, with every default filled in; starts nothing.
+    What a run would be; starts nothing.
 
-    An experiment's file that `workbench run` takes; in comments the server program that would be
-    started, and its redis.conf.
+    With every default filled in: an experiment's file, which `workbench run` takes. Comments tell
+    the server program that would be started, and its redis.conf.
 
     \b
     Examples:
@@ -116,9 +116,9 @@ def show(
     ] = "conf",
 ) -> None:
     """
-    Print the documented settings exactly, as a server or what starts it is given them.
+    The documented settings, exactly.
 
-    A redis.conf, a command line, a Compose service, an ECS container definition, or a task
+    As a redis.conf, a command line, a Compose service, an ECS container definition, or a task
     definition for Terraform. Where a documented setting does nothing or costs something, a comment
     says so.
 
@@ -153,9 +153,9 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """
-    Hold a server's settings against the documented ones: what differs, and what has no effect.
+    What differs from the documented settings.
 
-    A file is read by a real server, started in an empty folder without what reaches outside it.
+    What that means for conversations, and which settings have no effect. A file is read by a real server, started in an empty folder without what reaches outside it.
     Without --profile an ECS definition is held against production, all else against development.
 
     \b

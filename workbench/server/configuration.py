@@ -403,7 +403,7 @@ def _is_server(told: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
         " ".join(map(str, part)) if isinstance(part, list) else str(part)
         for part in (told.get(key) for key in keys)
     )
-    return any(PurePosixPath(word).name in _SERVERS for word in said.split())
+    return bool(re.search(r"(?:^|[\s'\"/])(?:redis|valkey)-server(?:$|\s)", said))
 
 
 def _list_of(told: Mapping[str, Any], key: str, where: str) -> list[str]:
