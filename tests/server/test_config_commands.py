@@ -5,6 +5,8 @@ import re
 import shlex
 import subprocess
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from redis.exceptions import RedisError
@@ -17,9 +19,10 @@ from workbench.experiments.spec import experiment_toml, read_experiment
 from workbench.server import process as processes
 from workbench.server.checking import check_configuration, check_server
 from workbench.server.configuration import read_configuration
-from workbench.server.process import die_with_parent
+from workbench.server.process import PrivateServer, die_with_parent
 from workbench.server.profiles import profile
 from workbench.server.renderings import documented, render
+from workbench.server.settings import dead_settings
 from workbench.state import connect
 
 
@@ -137,10 +140,13 @@ def test_file_is_read_by_a_server_and_told_apart_by_what_matters(check, tmp_path
 
 
 def test_what_was_not_read_makes_it_unknown(check):
-    """An included file may set anything; the same lines without it are as documented, above."""
-    found = check(render(documented("development"), "conf") + "include more.conf\n")
+    """An included file may set whatever this one does not; what this one does is told."""
+    found = check("include more.conf\nhz 10\n")
+    grave = check("include more.conf\nappendonly no\n")
 
-    assert (found.verdict, found.exit_code) == ("unknown", 3)
+    assert (found.verdict, found.exit_code, found.matter) == ("unknown", 3, ())
+    assert [each.name for each in grave.matter] == ["appendonly"]
+    assert grave.exit_code == 1
 
 
 @pytest.mark.parametrize(
@@ -269,3 +275,29 @@ def test_experiment_that_is_shown_is_the_same_when_it_is_read(tmp_path):
         file.write_text(experiment_toml(experiment))
 
         assert read_experiment(file) == experiment
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("stop_writes", [True, False])
+def test_full_disk_has_writes_refused_whatever_stop_writes_says(
+    server_binary, tmp_path, stop_writes
+):
+    """Which is why it is told to have no effect; before the disk was full they were taken."""
+    aof = tmp_path / "appendonlydir"
+    aof.mkdir()
+    (aof / "appendonly.aof.1.incr.aof").symlink_to("/dev/full")
+    (aof / "appendonly.aof.manifest").write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
+    (tmp_path / "engine").write_text(f"{server_binary.engine} {server_binary.version}")
+    production = replace(profile("production"), stop_writes_on_bgsave_error=stop_writes)
+
+    with (
+        PrivateServer(production, tmp_path, binary=server_binary) as server,
+        server.client() as client,
+    ):
+        client.set("k", "v")  # that it was not kept shows after it
+        wait_until(lambda: client.info("persistence")["aof_last_write_status"] == "err")
+        dead = [each.name for each in dead_settings(client.config_get("*"))]
+        with pytest.raises(RedisError, match=r"AOF|MISCONF"):
+            client.set("k", "v")
+
+    assert dead == ([] if stop_writes else ["stop-writes-on-bgsave-error"])

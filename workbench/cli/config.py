@@ -155,8 +155,9 @@ def check(
     """
     What differs from the documented settings.
 
-    What that means for conversations, and which settings have no effect. A file is read by a real server, started in an empty folder without what reaches outside it.
-    Without --profile an ECS definition is held against production, all else against development.
+    What that means for conversations, and which settings have no effect. A file is read by a real
+    server, started in an empty folder without what reaches outside it. Without --profile an ECS
+    definition is held against production, all else against development.
 
     \b
     Examples:

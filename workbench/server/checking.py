@@ -32,6 +32,7 @@ from workbench.server.settings import (
     without_secrets,
 )
 from workbench.state import connect, redact
+from workbench.units import format_bytes
 
 __all__ = ["Check", "Note", "check_configuration", "check_server"]
 
@@ -151,8 +152,14 @@ def check_configuration(
     refused = _unusable_here(configuration, profile, binary, documented)
     config, warnings = _settings_of(configuration, profile, binary, documented, refused)
     chosen = configuration.named()
+    # A file that was not read may set whatever this one does not.
+    differing = [
+        each
+        for each in differences(config, documented)
+        if each.name in chosen or not configuration.unread
+    ]
     matter, no_effect, others = _sorted(
-        [*differences(config, documented), *_place_notes(configuration)],
+        [*differing, *_place_notes(configuration)],
         [
             *_dead(config, chosen, configuration.directives),
             *_repeated(configuration.directives),
@@ -166,8 +173,8 @@ def check_configuration(
             Note(
                 "maxmemory",
                 config["maxmemory"],
-                f"The container's limit is {limit} bytes, so the kernel ends the server before "
-                "anything is evicted.",
+                f"The container's limit is {format_bytes(limit)}, so the kernel ends the server "
+                "before anything is evicted.",
                 "critical",
             ),
             *matter,

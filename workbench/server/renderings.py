@@ -47,6 +47,7 @@ _FLAGS: Final[Mapping[str, tuple[str, ...]]] = {
 DOCUMENTED: Final = tuple(_FLAGS)
 """The environments that are documented."""
 
+_TASK_MEMORY_MIB_MAX: Final = 32 * MIB  # 32 TiB
 _CAP: Final = "${floor(var.task_memory * 0.35 * 0.95)}mb"
 
 
@@ -116,6 +117,11 @@ def documented(name: str, *, task_memory_mib: int | None = None) -> Documented:
     """
     if name not in DOCUMENTED:
         raise UsageError(f"there is no documented profile {name!r}{nearest(name, DOCUMENTED)}")
+    if task_memory_mib is not None and task_memory_mib > _TASK_MEMORY_MIB_MAX:
+        raise UsageError(
+            f"a task memory of {task_memory_mib} MiB is more than any host has; without a unit it "
+            "is MiB, such as 2048"
+        )
     chosen = profile(name, task_memory_mib=task_memory_mib)
     memory_mib = (task_memory_mib or TASK_MEMORY_MIB) if name == "production" else None
     return Documented(chosen, memory_mib)

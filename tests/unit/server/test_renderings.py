@@ -143,4 +143,6 @@ def test_unknown_format_and_profile_are_refused_with_the_nearest():
         documented("demo")
     with pytest.raises(UsageError, match="has no task"):
         documented("development", task_memory_mib=2048)
+    with pytest.raises(UsageError, match="more than any host has"):
+        documented("production", task_memory_mib=2 * 1024**3)
     assert len(FORMATS) == 5
