@@ -53,22 +53,33 @@ _PLACES: Final = ("cluster-", "rdma-", "replica-announce", "syslog-", "tls-")
 
 NEWER_THAN_7_0: Final[Mapping[str, str]] = {
     **dict.fromkeys(
-        ("locale-collate", "set-max-listpack-entries", "set-max-listpack-value"), "Redis 7.2"
+        (
+            *("cluster-announce-human-nodename", "locale-collate", "set-max-listpack-entries"),
+            "set-max-listpack-value",
+        ),
+        "Redis 7.2",
     ),
     **dict.fromkeys(
-        ("max-new-connections-per-cycle", "max-new-tls-connections-per-cycle"), "Redis 7.4"
+        (
+            *("hide-user-data-from-log", "max-new-connections-per-cycle"),
+            "max-new-tls-connections-per-cycle",
+        ),
+        "Redis 7.4",
     ),
     **dict.fromkeys(
         (
             *("active-defrag-cycle-us", "aof-rewrite-cpulist", "availability-zone"),
             *("bgsave-cpulist", "bio-cpulist", "cluster-announce-client-ipv4"),
-            *("cluster-announce-client-ipv6", "cluster-announce-human-nodename"),
+            *("cluster-announce-client-ipv6",),
             *("cluster-blacklist-ttl", "cluster-databases", "cluster-manual-failover-timeout"),
             *("cluster-slot-stats-enabled", "commandlog-execution-slower-than"),
             *("commandlog-large-reply-max-len", "commandlog-large-request-max-len"),
             *("commandlog-reply-larger-than", "commandlog-request-larger-than"),
             *("commandlog-slow-execution-max-len", "dual-channel-replication-enabled"),
-            *("extended-redis-compatibility", "hash-seed", "hide-user-data-from-log"),
+            *(
+                "extended-redis-compatibility",
+                "hash-seed",
+            ),
             *("import-mode", "log-format", "log-timestamp-format", "mptcp"),
             *("prefetch-batch-max-size", "primaryauth", "primaryof", "primaryuser", "rdma-bind"),
             *("rdma-port", "rdb-version-check", "repl-mptcp", "server-cpulist"),
@@ -79,7 +90,7 @@ NEWER_THAN_7_0: Final[Mapping[str, str]] = {
 }
 """
 Directives that Redis 7.0.15 does not know, and what knows them: Valkey 9.1.2's CONFIG GET against
-Redis 7.0.15's, and the redis.conf of Redis 7.2 and 7.4.
+Redis 7.0.15's, and for the first two groups the releases that brought them.
 """
 
 _SIZES: Final = frozenset(
