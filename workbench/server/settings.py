@@ -70,16 +70,12 @@ NEWER_THAN_7_0: Final[Mapping[str, str]] = {
         (
             *("active-defrag-cycle-us", "aof-rewrite-cpulist", "availability-zone"),
             *("bgsave-cpulist", "bio-cpulist", "cluster-announce-client-ipv4"),
-            *("cluster-announce-client-ipv6",),
-            *("cluster-blacklist-ttl", "cluster-databases", "cluster-manual-failover-timeout"),
+            *("cluster-announce-client-ipv6", "cluster-blacklist-ttl", "cluster-databases"),
+            *("cluster-manual-failover-timeout", "extended-redis-compatibility", "hash-seed"),
             *("cluster-slot-stats-enabled", "commandlog-execution-slower-than"),
             *("commandlog-large-reply-max-len", "commandlog-large-request-max-len"),
             *("commandlog-reply-larger-than", "commandlog-request-larger-than"),
             *("commandlog-slow-execution-max-len", "dual-channel-replication-enabled"),
-            *(
-                "extended-redis-compatibility",
-                "hash-seed",
-            ),
             *("import-mode", "log-format", "log-timestamp-format", "mptcp"),
             *("prefetch-batch-max-size", "primaryauth", "primaryof", "primaryuser", "rdma-bind"),
             *("rdma-port", "rdb-version-check", "repl-mptcp", "server-cpulist"),
