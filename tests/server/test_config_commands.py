@@ -216,7 +216,7 @@ def test_running_server_is_sent_config_get_and_nothing_that_writes(
     sent = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
     assert sent <= {"config|get", "hello", "ping", "config|resetstat"}
     assert [each.name for each in found.matter] == ["maxmemory"]
-    assert [each.name for each in found.others] == ["auto-aof-rewrite-min-size"]
+    assert "auto-aof-rewrite-min-size" in [each.name for each in found.others]
     assert "requirepass" not in found.config
 
 

@@ -239,9 +239,11 @@ def check_server(url: str, profile: ServerProfile, binary: ServerBinary) -> Chec
 
 
 def _settings_of_profile(profile: ServerProfile, binary: ServerBinary) -> dict[str, str]:
+    # Started as a file's server is, so that both have what no file sets alike.
+    text = _lines(profile.directives())
     with (
         tempfile.TemporaryDirectory(prefix="workbench-") as folder,
-        PrivateServer(profile, Path(folder), binary=binary) as server,
+        _GivenServer(text, Path(folder), profile, binary) as server,
         server.client() as client,
     ):
         return _config_get(client)
