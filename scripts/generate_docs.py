@@ -128,8 +128,8 @@ def experiments() -> str:
     parts = [
         f"# Experiments\n\n{NOTE}",
         "An experiment is a TOML file: `workbench run mine.toml` carries it out, `workbench config "
-        "mine.toml` shows it with every default filled in. A key that does not exist is refused "
-        'with the nearest one that does. Durations are written as `"90s"`, `"1.5m"` or '
+        "experiment mine.toml` shows it with every default filled in. A key that does not exist is "
+        'refused with the nearest one that does. Durations are written as `"90s"`, `"1.5m"` or '
         '`"250ms"`, sizes as in redis.conf: `"64mb"`.\n',
     ]
     for table in ("", "server", "load", "habits"):

@@ -95,6 +95,8 @@ def test_example_works(folder, redis_server, client, line):
     """Carried out, with its URL led to a server of the test, and shorter where it takes long."""
     server = redis_server.url.removeprefix("redis://")
     led = re.sub(r"(redis-state|127\.0\.0\.1):\d+", server, line)
+    led = led.replace("mine.toml", "loadtests/experiments/demo.toml")
+    led = re.sub(r"(?<= )redis\.conf", str(GOLDEN / "redis.conf"), led)
     led = led.replace("runs/explored", str(folder / "runs" / "explored"))
     led = re.sub(r"(?<= )slo\.(?:md|xml)", lambda name: str(folder / name[0]), led)
     name, *words = shlex.split(led)[1:]

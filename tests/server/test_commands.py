@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,24 @@ from workbench.telemetry.snapshot import COMMANDS as LOOKS
 pytestmark = pytest.mark.whole_command
 
 
-COMMANDS = ["run", "config", "serve", "sample", "seal", "check", "report", "list"]
+COMMANDS = [
+    "run",
+    "config experiment",
+    "config show",
+    "config check",
+    "serve",
+    "sample",
+    "seal",
+    "check",
+    "report",
+    "list",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command_has_an_example(ask, command):
     """The example is what people copy."""
-    code, out, _ = ask(command, "--help")
+    code, out, _ = ask(*command.split(), "--help")
 
     assert code == 0
     assert f"workbench {command}" in out.partition("Examples:")[2]
@@ -78,7 +90,10 @@ def test_help_imports_no_heavy_library():
         (["run", "--url", "redis://127.0.0.1:1"], 4, "cannot be looked at"),
         (["run", "--url", "nonsense"], 2, "is not the URL of a server"),
         (["run", "--url", "redis://192.0.2.1:6379"], 2, "--i-own 192.0.2.1:6379"),
-        (["config", "demo", "--profile", "demmo"], 2, "did you mean 'demo'"),
+        (["config", "experiment", "demo", "--profile", "demmo"], 2, "did you mean 'demo'"),
+        (["config", "show", "--profile", "prodution"], 2, "did you mean 'production'"),
+        (["config", "check"], 2, "name a file, or a server by --url"),
+        (["config", "check", "x", "--url", "redis://h"], 2, "leave one of them out"),
         (["serve", "--profile", "prodution"], 2, "did you mean 'production'"),
         (["serve", "--engine", "keydb"], 2, "known: redis, valkey"),
         (["sample", "--url", "nonsense"], 2, "is not the URL of a server"),
@@ -191,8 +206,17 @@ def test_report_takes_parameters_by_name(ask, tiny_run):
 
 
 def test_config_shows_what_a_run_would_be(ask, tmp_path):
-    """Every default filled in, the documented formula worked out; nothing is started."""
-    words = ["config", "--profile", "production", "--task-memory", "1gb", "--rate", "7"]
+    """Every default filled in, the documented formula worked out; what is printed is a file."""
+    words = [
+        "config",
+        "experiment",
+        "--profile",
+        "production",
+        "--task-memory",
+        "1gb",
+        "--rate",
+        "7",
+    ]
 
     code, out, _ = ask(*words, "--json")
     _, text, _ = ask(*words)
@@ -202,7 +226,8 @@ def test_config_shows_what_a_run_would_be(ask, tmp_path):
     assert told["experiment"]["turns_per_s"] == 7
     assert told["redis.conf"]["maxmemory"] == str(340 * 1024 * 1024)
     assert told["redis.conf"]["stop-writes-on-bgsave-error"] == "no"
-    assert f"maxmemory {340 * 1024 * 1024}" in text
+    assert f"#   maxmemory {340 * 1024 * 1024}\n" in text
+    assert tomllib.loads(text)["load"]["turns_per_s"] == 7
     assert not (tmp_path / "runs").exists()
 
 
@@ -337,7 +362,7 @@ def test_sampling_of_a_server_that_dies_fails(tmp_path, start_server):
 def test_engine_that_is_asked_for_is_started(ask):
     """Or the message says that the named program is another."""
     for engine in ("redis", "valkey"):
-        code, out, err = ask("config", "--engine", engine, "--json")
+        code, out, err = ask("config", "experiment", "--engine", engine, "--json")
         if code == 0:
             assert json.loads(out)["server"]["engine"] == engine
         else:

@@ -2,10 +2,11 @@
 The command line: parse, call, print; one file a family of commands.
 
 What a command does is in the rooms below. They are imported inside the commands: pandas alone takes
-longer than ``--help`` may.
+longer than ``--help`` may. Importing a family registers its commands; the order is the help's.
 """
 
-from workbench.cli import run, capacity, serve, doctor, sample, judge, show, state, bench  # noqa: F401, I001  (order of the help)
+# ruff: noqa: F401, I001
+from workbench.cli import run, capacity, judge, show, doctor, sample, serve, config, state, bench
 from workbench.cli.app import EXIT_CODES, app, main
 
 __all__ = ["EXIT_CODES", "app", "main"]

@@ -35,10 +35,13 @@ EXIT_CODES: Final = {
     0: "every rule passed, with `--slo` every objective; `capacity` found a rate that meets the "
     "objectives; or `--exit-zero` was given and all was carried out",
     1: "a rule of severity critical or warning failed, an objective of `--slo` was broken, the "
-    "lowest rate of `capacity` does not meet the objectives, or updates were lost",
-    2: "the request is wrong, or its target was refused; nothing was started",
+    "lowest rate of `capacity` does not meet the objectives, updates were lost, or `config check` "
+    "found a difference that matters",
+    2: "the request is wrong, or its target was refused; nothing was started; or no server takes "
+    "the file of `config check`",
     3: "the run is invalid, or there is too little to tell; with `--slo` too little to tell of an "
-    "objective; `capacity` cannot be told, as where the generator was the limit",
+    "objective; `capacity` cannot be told, as where the generator was the limit; `config check` "
+    "did not read all that sets the server",
     4: "no server can be had, the run failed, or the disk took no more",
     130: "interrupted",
 }

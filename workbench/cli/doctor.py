@@ -113,7 +113,7 @@ def _asked(
     profile: str, limit: str | None, deployment: Path | None, service: str
 ) -> dict[str, Any]:
     from workbench.errors import UsageError
-    from workbench.server.deployment import read_deployment
+    from workbench.server.configuration import read_configuration
     from workbench.server.profiles import profile as profile_named
     from workbench.units import parse_bytes
 
@@ -121,10 +121,10 @@ def _asked(
     if service and deployment is None:
         raise UsageError("--service names one of a deployment: give its file by --deployment")
     if deployment is not None:
-        found = read_deployment(deployment, service)
-        asked["health_check"] = found.health_check
-        if found.memory_limit_bytes:
-            asked["memory_limit_bytes"] = found.memory_limit_bytes
+        found = read_configuration(deployment, service=service or None)
+        asked["health_check"] = " ".join(found.health or ())
+        if found.limit_bytes:
+            asked["memory_limit_bytes"] = found.limit_bytes
     if limit is not None:
         asked["memory_limit_bytes"] = parse_bytes(limit)
     return asked

@@ -1,4 +1,4 @@
-"""``workbench run`` and ``config``: an experiment, carried out or only spelled out."""
+"""``workbench run``: an experiment, carried out, judged and reported."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,36 +22,49 @@ if TYPE_CHECKING:
 
     from workbench.experiments.spec import Experiment
 
-__all__ = ["config", "run"]
+__all__ = [
+    "ClosedLoop",
+    "Duration",
+    "Engine",
+    "ExperimentName",
+    "Maxmemory",
+    "Profile",
+    "Rate",
+    "Seed",
+    "TaskMemory",
+    "Users",
+    "chosen_experiment",
+    "run",
+]
 
-_Experiment = Annotated[
+ExperimentName = Annotated[
     str, typer.Argument(help="An experiment: a TOML file, or a name in loadtests/experiments.")
 ]
-_Duration = Annotated[str | None, typer.Option(help="Length of the measured phase, such as 90s.")]
-_Rate = Annotated[float | None, typer.Option(help="Turns due a second.")]
-_Users = Annotated[int | None, typer.Option(help="Most turns at work at once.")]
-_ClosedLoop = Annotated[
+Duration = Annotated[str | None, typer.Option(help="Length of the measured phase, such as 90s.")]
+Rate = Annotated[float | None, typer.Option(help="Turns due a second.")]
+Users = Annotated[int | None, typer.Option(help="Most turns at work at once.")]
+ClosedLoop = Annotated[
     bool,
     typer.Option(
         "--closed-loop",
         help="Wait for every answer before the next turn; latency is then from the send.",
     ),
 ]
-_Maxmemory = Annotated[str | None, typer.Option(help="The cap, such as 64mb.")]
-_Profile = Annotated[
+Maxmemory = Annotated[str | None, typer.Option(help="The cap, such as 64mb.")]
+Profile = Annotated[
     str | None, typer.Option(help="Settings of the server: development, production or demo.")
 ]
-_TaskMemory = Annotated[
+TaskMemory = Annotated[
     str | None,
     typer.Option(help="Memory of the ECS task, such as 2gb: production's cap is a share of it."),
 ]
-_Engine = Annotated[str | None, typer.Option(help="Which server to start: redis or valkey.")]
-_Seed = Annotated[int | None, typer.Option(help="Same seed, same conversations.")]
+Engine = Annotated[str | None, typer.Option(help="Which server to start: redis or valkey.")]
+Seed = Annotated[int | None, typer.Option(help="Same seed, same conversations.")]
 
 
 @app.command()
 def run(
-    experiment: _Experiment = "demo",
+    experiment: ExperimentName = "demo",
     url: Annotated[
         str | None,
         typer.Option(
@@ -66,15 +79,15 @@ def run(
             help="Answer for the server of --url: then it may be another host's.",
         ),
     ] = "",
-    duration: _Duration = None,
-    rate: _Rate = None,
-    users: _Users = None,
-    closed_loop: _ClosedLoop = False,
-    maxmemory: _Maxmemory = None,
-    profile: _Profile = None,
-    task_memory: _TaskMemory = None,
-    engine: _Engine = None,
-    seed: _Seed = None,
+    duration: Duration = None,
+    rate: Rate = None,
+    users: Users = None,
+    closed_loop: ClosedLoop = False,
+    maxmemory: Maxmemory = None,
+    profile: Profile = None,
+    task_memory: TaskMemory = None,
+    engine: Engine = None,
+    seed: Seed = None,
     replay: Annotated[
         str | None,
         typer.Option(
@@ -108,7 +121,7 @@ def run(
     """
     from workbench.checkout import runs_dir
 
-    chosen = _chosen(
+    chosen = chosen_experiment(
         experiment, duration, rate, users, closed_loop, maxmemory, profile, task_memory, seed
     )
     _refuse_together(
@@ -172,62 +185,6 @@ def run(
         raise typer.Exit(exit_code(finished, judged.findings, judged.slo))
 
 
-@app.command()
-def config(
-    experiment: _Experiment = "demo",
-    duration: _Duration = None,
-    rate: _Rate = None,
-    users: _Users = None,
-    closed_loop: _ClosedLoop = False,
-    maxmemory: _Maxmemory = None,
-    profile: _Profile = None,
-    task_memory: _TaskMemory = None,
-    engine: _Engine = None,
-    seed: _Seed = None,
-    as_json: AsJson = False,
-) -> None:
-    """
-    Show what a run would be, with every default filled in; starts nothing.
-
-    The experiment, the server program that would be started, and its redis.conf.
-
-    \b
-    Examples:
-      workbench config
-      workbench config demo --profile production --task-memory 2gb --json
-    """
-    from dataclasses import asdict
-
-    from workbench.checkout import experiments_dir, runs_dir
-    from workbench.server.binary import find_binary
-
-    chosen = _chosen(
-        experiment, duration, rate, users, closed_loop, maxmemory, profile, task_memory, seed
-    )
-    binary = find_binary(engine)
-    directives = chosen.profile().directives()
-    if as_json:
-        tell(
-            {
-                "experiment": asdict(chosen),
-                "server": asdict(binary) | {"path": str(binary.path)},
-                "redis.conf": directives,
-                "runs": str(runs_dir()),
-                "experiments": sorted(path.stem for path in experiments_dir().glob("*.toml")),
-            }
-        )
-        return
-    for name, value in asdict(chosen).items():
-        typer.echo(f"{name} = {value}")
-    typer.echo(f"\n{binary.label}, {binary.found}: {binary.path}")
-    for difference in binary.differences():
-        typer.echo(f"  differs from redis:7.0: {difference}")
-    typer.echo("\nredis.conf")
-    for name, value in directives.items():
-        typer.echo(f"  {name} {value}")
-    typer.echo(f"\nruns are kept in {runs_dir()}")
-
-
 def _refuse_together(why: str, other: str | None, options: "Mapping[str, object]") -> None:
     # 0 was typed; None and False were not.
     given = [option for option, value in options.items() if value or type(value) in {int, float}]
@@ -235,7 +192,7 @@ def _refuse_together(why: str, other: str | None, options: "Mapping[str, object]
         raise UsageError(f"{given[0]} {why}; leave one of them out")
 
 
-def _chosen(
+def chosen_experiment(
     experiment: str,
     duration: str | None,
     rate: float | None,
@@ -246,6 +203,7 @@ def _chosen(
     task_memory: str | None,
     seed: int | None,
 ) -> "Experiment":
+    """The experiment that was named, with what was said of it on the command line."""
     from workbench.experiments.spec import read_experiment
     from workbench.units import MIB, parse_bytes, parse_duration
 

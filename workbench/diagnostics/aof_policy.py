@@ -6,6 +6,7 @@ from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicabl
 from workbench.diagnostics.limits import AOF_GROWTH_RATIO_MAX, LARGE_BYTES
 from workbench.diagnostics.look import Look
 from workbench.runs.run import Run
+from workbench.server.settings import dead_settings as settings_that_are_dead
 from workbench.units import format_bytes, format_duration, format_share
 
 __all__ = [
@@ -175,23 +176,15 @@ def appendfsync(run: Run) -> Judgement:
     "stop-writes-on-bgsave-error is asked only where there are save points",
 )
 def dead_settings(run: Run) -> Judgement:
-    """Fails when a setting that differs from its default can have no effect beside the others."""
+    """Fails when a setting that is not at its default has no effect beside the others."""
     look = Look(run)
-    save, policy = look.setting("save"), look.setting("maxmemory-policy")
-    config = look.last.config
-    found = {}
-    if config.get("stop-writes-on-bgsave-error") == "no" and not save:
-        found["stop-writes-on-bgsave-error no"] = (
-            'it is asked only with save points: with save "" a full disk refuses writes anyway'
-        )
-    if not look.aof and config.get("appendfsync", "everysec") != "everysec":
-        found[f"appendfsync {config['appendfsync']}"] = "there is no AOF"
-    if policy == "noeviction" and config.get("maxmemory-samples", "5") != "5":
-        found[f"maxmemory-samples {config['maxmemory-samples']}"] = "nothing is evicted"
-    if "lfu" not in policy and config.get("lfu-decay-time", "1") != "1":
-        found[f"lfu-decay-time {config['lfu-decay-time']}"] = f"the policy is {policy}"
+    look.setting("save")  # that settings may be asked for at all
+    found = {
+        f"{dead.name} {dead.value}": dead.says for dead in settings_that_are_dead(look.last.config)
+    }
     if not found:
-        return ok("no setting was found that has no effect", {"settings": f"{len(config)}"})
+        told = f"{len(look.last.config)} looked at"
+        return ok("no setting was found that has no effect", {"settings": told})
     return fail(
         f"{', '.join(found)} {'has' if len(found) == 1 else 'have'} no effect",
         found,

@@ -9,12 +9,16 @@ the server at its cap does not fit twice; else it passes, with the advice to set
 for good. At 2 the kernel counts the child's whole copy against a limit, and it fails.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from workbench.analysis.persistence import aof_enabled
 from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import format_bytes, format_count
 
-__all__ = ["overcommit"]
+__all__ = ["fork_judgement", "overcommit"]
 
 _ADVICE = (
     "set vm.overcommit_memory=1 by sysctl on the host, and in /etc/sysctl.conf; compose cannot set "
@@ -58,6 +62,24 @@ def overcommit(run: Run) -> Judgement:
     if not refused.empty:
         evidence["the server's log"] = refused.iloc[-1]
         return fail(f"{format_count(len(refused), 'fork')} failed", evidence, _ADVICE)
+    cap, resident = run.samples["maxmemory"].max(), run.samples["used_memory_rss"].max()
+    size_bytes = float(max(cap, resident)) if cap > 0 and resident > 0 else None
+    judged = fork_judgement(host, size_bytes)
+    if judged.verdict == "pass" and host.get("overcommit_memory") == 0:
+        return replace(judged, says=f"no fork was refused: {judged.says}")
+    return judged
+
+
+def fork_judgement(host: Mapping[str, Any], size_bytes: float | None) -> Judgement:
+    """
+    Will the kernel grant the fork of a server that is as large as it may grow?
+
+    Args:
+        host: as ``telemetry.host.describe_host`` tells of it.
+        size_bytes: of the server at its cap; None if it has none.
+    """
+    setting = host.get("overcommit_memory")
+    evidence = {"vm.overcommit_memory": "unknown" if setting is None else str(setting)}
     if setting is None:
         return unknown("the host does not show vm.overcommit_memory", "run it on Linux")
     if setting == 1:
@@ -69,9 +91,8 @@ def overcommit(run: Run) -> Judgement:
             evidence,
             _ADVICE,
         )
-    cap, resident = run.samples["maxmemory"].max(), run.samples["used_memory_rss"].max()
     free = host.get("available_bytes")
-    if free is None or not cap > 0 or not resident > 0:
+    if free is None or size_bytes is None:
         return unknown(
             "vm.overcommit_memory is 0, and whether the server fits twice is not known: "
             f"{'the free memory does not show' if free is None else 'it has no maxmemory'}",
@@ -79,18 +100,18 @@ def overcommit(run: Run) -> Judgement:
             evidence,
         )
     room = min(free, host.get("memory_limit_bytes") or free)
-    size = float(max(cap, resident))
-    evidence |= {"the server at its cap": format_bytes(size), "free memory": format_bytes(room)}
-    if 2 * size > room:
+    size = format_bytes(size_bytes)
+    evidence |= {"the server at its cap": size, "free memory": format_bytes(room)}
+    if 2 * size_bytes > room:
         return fail(
-            f"vm.overcommit_memory is 0, and a server of {format_bytes(size)} does not fit twice "
-            f"into the {format_bytes(room)} that were free",
+            f"vm.overcommit_memory is 0, and a server of {size} does not fit twice into the "
+            f"{format_bytes(room)} that were free",
             evidence,
             _ADVICE,
         )
     return ok(
-        f"no fork was refused: vm.overcommit_memory is 0, but a server of {format_bytes(size)} "
-        f"fits twice into the {format_bytes(room)} that were free",
+        f"vm.overcommit_memory is 0, but a server of {size} fits twice into the "
+        f"{format_bytes(room)} that were free",
         evidence,
         f"where Redis runs for good, {_ADVICE}",
     )

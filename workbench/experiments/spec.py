@@ -1,10 +1,12 @@
 """Experiment: what is to be tried, read from a TOML file and checked before anything starts."""
 
+import json
 import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +21,7 @@ from workbench.units import MIB, parse_bytes, parse_duration
 if TYPE_CHECKING:
     from workbench.runs.run import Run
 
-__all__ = ["KEYS", "Experiment", "Key", "PlannedFault", "read_experiment"]
+__all__ = ["KEYS", "Experiment", "Key", "PlannedFault", "experiment_toml", "read_experiment"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
 
@@ -394,6 +396,53 @@ def read_experiment(where: str | Path) -> Experiment:
     except (OSError, ValueError) as error:  # also text that is not UTF-8, and names that hold NUL
         raise ExperimentError(f"{path} cannot be read: {error}") from None
     return _from_toml(content, path)
+
+
+def experiment_toml(experiment: Experiment) -> str:
+    """
+    The experiment as a file that ``read_experiment`` makes the same one of.
+
+    Every key is there, but for a cap and a task's memory that the profile decides, and a replay,
+    which no file names.
+    """
+    lines: list[str] = []
+    for table in ("", "server", "load", "habits"):
+        lines += ["", f"[{table}]"] if table else []
+        for key in (key for key in KEYS if key.table == table):
+            value = getattr(experiment, key.field)
+            if value is not None:
+                lines.append(f"{key.name} = {_spelled(key, value)}")
+    if experiment.mix is not None:
+        lines += ["", "[mix]", *(f"{flow} = {weight}" for flow, weight in experiment.mix.items())]
+    for fault in experiment.faults:
+        lines += ["", "[[faults]]", f"fault = {_text(fault.fault)}"]
+        lines += [
+            f"at = {_text(_seconds(fault.at_s))}",
+            f"lasts = {_text(_seconds(fault.lasts_s))}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _spelled(key: Key, value: Any) -> str:
+    if key.kind == "duration":
+        return _text(_seconds(value))
+    if key.kind == "size":
+        size_bytes = value * MIB if key.field.endswith("_mib") else value
+        whole = size_bytes % MIB == 0
+        return _text(f"{size_bytes // MIB}mb" if whole else f"{size_bytes}b")
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _text(value) if isinstance(value, str) else str(value)
+
+
+def _seconds(value_s: float) -> str:
+    # Not 1e-05, which no duration is.
+    return f"{Decimal(str(value_s)).normalize():f}s"
+
+
+def _text(value: str) -> str:
+    # JSON's escapes are TOML's, save for DEL, which JSON leaves as it is.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _from_toml(content: dict[str, Any], path: Path) -> Experiment:

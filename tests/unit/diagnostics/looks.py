@@ -336,7 +336,7 @@ LOOK_CASES = {
         "pass": [{}],
         "fail": [
             config(stop_writes_on_bgsave_error="no"),
-            at_end(config={"appendfsync": "no"}, info={"aof_enabled": 0}),
+            config(appendonly="no", appendfsync="no"),
             config(maxmemory_policy="noeviction", maxmemory_samples="10"),
             config(lfu_decay_time="5"),
         ],
