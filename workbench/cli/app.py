@@ -35,7 +35,8 @@ EXIT_CODES: Final = {
     0: "every rule passed, with `--slo` every objective; `capacity` found a rate that meets the "
     "objectives; or `--exit-zero` was given and all was carried out",
     1: "a rule of severity critical or warning failed, an objective of `--slo` was broken, the "
-    "lowest rate of `capacity` does not meet the objectives, or updates were lost",
+    "lowest rate of `capacity` does not meet the objectives, updates were lost, or a rehearsed "
+    "`restore` differs from what was recorded or is over its cap",
     2: "the request is wrong, or its target was refused; nothing was started",
     3: "the run is invalid, or there is too little to tell; with `--slo` too little to tell of an "
     "objective; `capacity` cannot be told, as where the generator was the limit",
