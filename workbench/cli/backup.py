@@ -143,9 +143,11 @@ def restore(
     from workbench.server.backup.record import find_backup
     from workbench.server.backup.rehearse import rehearse
     from workbench.server.profiles import profile as named
-    from workbench.units import parse_bytes, parse_duration
+    from workbench.units import MIB, parse_bytes, parse_duration
 
     cap_bytes = parse_bytes(maxmemory) if maxmemory else None
+    if cap_bytes is not None and cap_bytes < 2 * MIB:
+        raise UsageError("--maxmemory is under 2mb: an empty server takes about 1mb")
     settings = named(profile) if profile else None
     here, made = find_backup(where)
     if not rehearsal:

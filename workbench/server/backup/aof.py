@@ -271,6 +271,8 @@ def _commands(
     while position < limit:
         line = file.readline()
         length = len(line)
+        if line[:1] not in (b"*", b"#"):
+            raise Damaged(f"{name} is no AOF at byte {position}")
         if not line.endswith(b"\n"):
             return
         if line.startswith(b"#"):  # a timestamp

@@ -15,6 +15,9 @@ from workbench.state import redact
 
 __all__ = ["Place"]
 
+_USUAL: Final = ("abfs", "file", "gs", "memory", "s3", "sftp")
+"""Of the protocols that fsspec knows those that a person means."""
+
 _PRIVATE: Final = 0o700
 
 
@@ -43,10 +46,9 @@ class Place:
                 f"({error}); install it beside the workbench, or name a local folder"
             ) from None
         except ValueError:
-            known = fsspec.available_protocols()
             raise UsageError(
                 f"{redact(url)}: there is no protocol {redact(protocol)!r}"
-                f"{nearest(protocol, known)}"
+                f"{nearest(protocol, _USUAL)}"
             ) from None
         self._local = isinstance(self._fs, LocalFileSystem)
         self._url = os.path.relpath(self._root) if self._local and _below_here(self._root) else url

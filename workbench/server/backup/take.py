@@ -194,9 +194,18 @@ def _cut(
 
 
 def _rewrite(client: Redis, *, wait_s: float) -> None:
-    before = settled(client, REWRITING, wait_s=wait_s)
-    client.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]
     deadline = time.monotonic() + wait_s
+    while True:
+        before = settled(client, REWRITING, wait_s=max(0.0, deadline - time.monotonic()))
+        try:
+            client.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]
+            break
+        except ResponseError as error:
+            if isinstance(error, NoPermissionError):
+                raise
+            if "in progress" not in str(error):  # one of its own began in between
+                raise BackupFailedError(f"BGREWRITEAOF was answered: {error}") from None
+    # Where a save goes on it is only scheduled, and begins some time after.
     while True:
         info = settled(client, REWRITING, wait_s=max(0.0, deadline - time.monotonic()))
         if info["aof_rewrites"] > before["aof_rewrites"]:
