@@ -1,5 +1,6 @@
 """``workbench backup`` and ``workbench restore``: copy a server's data, and rehearse their use."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -155,17 +156,20 @@ def restore(
             f"{here} is not restored: the workbench writes to no server that is not its own. "
             f"Rehearse it with --rehearse. To restore it:\n{_steps(str(here), made)}"
         )
+    folder = passing_folder(runs_dir() / ".rehearse")
     with one_interrupt():
         found = rehearse(
             here,
             made,
-            passing_folder(runs_dir() / ".rehearse"),
+            folder,
             settings=settings,
             maxmemory_bytes=cap_bytes,
             wait_s=parse_duration(wait),
             look=_by_kind,
             progress=progress,
         )
+    with suppress(OSError):  # another rehearsal is in it
+        folder.parent.rmdir()
     code = 1 if found.problems else 0
     if as_json:
         tell({"rehearsal": found, "backup": made, "exit_code": code})

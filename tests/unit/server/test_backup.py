@@ -1,10 +1,15 @@
 """Backups as records: what is kept, what is removed, what is refused; without a server."""
 
 import io
+import re
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import botocore.session
 import msgspec
 import pytest
+from botocore.validate import ParamValidator
 
 from workbench.errors import BackupFailedError, BackupRefusedError, UsageError
 from workbench.server.backup import take
@@ -150,7 +155,7 @@ def test_folder_that_is_no_backup_is_told_apart(place):
 
     for name, says in (
         (f"{left.name}x", "did you mean"),
-        ("", "1 backups: name one"),
+        ("", "1 backup: name one"),
         (left.name, "interrupted"),
         ("mine", "no backup of the workbench"),
     ):
@@ -229,3 +234,58 @@ def test_everything_that_is_wrong_is_told_at_once(place, tmp_path, monkeypatch):
     assert "dump.rdb is truncated: 5 of 6 bytes" in str(refused.value)
     assert "a.manifest is missing: Redis would start empty" in str(refused.value)
     assert not (tmp_path / "copy").exists()
+
+
+def test_setting_that_would_add_a_directive_is_refused(place, tmp_path, monkeypatch):
+    """Names go into the configuration of the private server."""
+    evil = {"dbfilename": 'x"\nloadmodule "/tmp/x.so', "maxmemory": "0", "maxmemory-policy": "x"}
+    here = kept(place, settings=evil)
+    monkeypatch.setattr("workbench.server.backup.rehearse._able", lambda _: None)
+
+    with pytest.raises(BackupRefusedError, match="no plain name"):
+        rehearse(here, read_backup(here), tmp_path / "copy")
+
+
+def test_cluster_is_refused_with_the_way_out(tmp_path):
+    """Its keys lie on several nodes, and no copy of all would be of one moment."""
+    with pytest.raises(UsageError, match="node by node"):
+        take_backup("redis+cluster://127.0.0.1:1", str(tmp_path / "b"))
+
+
+def test_new_backup_is_named_when_older_ones_cannot_be_removed(tmp_path, monkeypatch):
+    """It is complete: what failed came after."""
+
+    def fail(*_):
+        raise BackupFailedError("no right")
+
+    monkeypatch.setattr(take, "prune", fail)
+    monkeypatch.setattr(take, "connect", lambda *_, **__: io.BytesIO())
+    monkeypatch.setattr(take, "_asked", lambda *_: {})
+    monkeypatch.setattr(take, "_reached", lambda *_: tmp_path)
+    info = {"redis_version": "7", "used_memory": 1, "run_id": "", "master_repl_offset": 0}
+    cut = take._Cut([("dump.rdb", io.BytesIO(b"REDIS"), 5)], info, 0)
+    monkeypatch.setattr(take, "_cut", lambda *_, **__: nullcontext(cut))
+    monkeypatch.setattr(take, "_SETTINGS", ())
+
+    with pytest.raises(BackupFailedError, match=r"is complete; .* no right"):
+        take_backup(OURS, str(tmp_path / "b"), keep=1)
+
+    assert find_backup(f"{tmp_path}/b/latest")[1].bytes == 5
+
+
+def test_definitions_of_the_page_have_the_form_that_aws_takes():
+    """Each is held against the service's own model; a misspelt name is found out."""
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "back-up.md"
+    task, schedule = map(
+        msgspec.json.decode, re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL)
+    )
+
+    assert remarks("ecs", "RegisterTaskDefinition", task) == ""
+    assert remarks("scheduler", "CreateSchedule", schedule) == ""
+    assert "Unknown parameter" in remarks("ecs", "RegisterTaskDefinition", task | {"famly": "x"})
+
+
+def remarks(service, operation, given):
+    """What botocore would object to, without a connection."""
+    model = botocore.session.Session().get_service_model(service).operation_model(operation)
+    return ParamValidator().validate(given, model.input_shape).generate_report()

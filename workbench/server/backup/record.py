@@ -12,6 +12,7 @@ import msgspec
 
 from workbench.errors import BackupRefusedError, nearest
 from workbench.server.backup.place import Place
+from workbench.units import format_count
 
 __all__ = [
     "DATA",
@@ -232,8 +233,8 @@ def _why_none(here: Place) -> str:
     inside = [name for name in names if _NAME.fullmatch(name)]
     if inside:
         return (
-            f"{here} holds {len(inside)} backups: name one of them, such as {here}/{inside[-1]}, "
-            f"or {here}/{_LATEST}"
+            f"{here} holds {format_count(len(inside), 'backup')}: name one, such as "
+            f"{here}/{inside[-1]}, or {here}/{_LATEST}"
         )
     if _NAME.fullmatch(here.name) or DATA in names:
         return (

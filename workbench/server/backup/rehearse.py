@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 from redis import Redis
+from redis.exceptions import RedisError
 
 from workbench.errors import (
     BackupFailedError,
@@ -25,6 +26,7 @@ from workbench.server.backup.record import DATA, Backup, Database
 from workbench.server.binary import ServerBinary, find_binary
 from workbench.server.process import PrivateServer, newer, stamp, tail
 from workbench.server.profiles import ServerProfile, profile
+from workbench.state import StateError
 from workbench.units import format_bytes, format_count
 
 __all__ = ["Rehearsal", "rehearse"]
@@ -32,6 +34,8 @@ __all__ = ["Rehearsal", "rehearse"]
 _CHUNK_BYTES: Final = 1024 * 1024
 _POLL_S: Final = 0.02
 _EVICTING_S: Final = 1.0
+_FILE_NAMES: Final = ("appenddirname", "appendfilename", "dbfilename")
+_PLAIN: Final = re.compile(r"[\w .-]+")
 _LOADED: Final = re.compile(r"DB loaded from (?:append only file|disk): ([\d.]+) seconds")
 
 
@@ -172,11 +176,17 @@ def _profile(backup: Backup) -> ServerProfile:
         "auto_aof_rewrite_percentage": 0,
     }
     names = {
-        name: f'"{backup.settings[name]}"'
-        for name in ("appenddirname", "appendfilename", "dbfilename")
+        name: backup.settings[name]
+        for name in ("databases", *_FILE_NAMES)
+        if name in backup.settings
     }
-    more = {"databases": backup.settings["databases"], "aof-load-truncated": "no"}
-    return _Restored(**values, names=names | more)
+    # They go into a redis.conf, where a quote or a line's end would begin another directive.
+    for name, value in names.items():
+        if not _PLAIN.fullmatch(value):
+            raise BackupRefusedError(f"the backup has {value!r} as {name}, which is no plain name")
+    quoted = {name: f'"{value}"' for name, value in names.items()}
+    more = {"aof-load-truncated": "no"}
+    return _Restored(**values, names=quoted | more)
 
 
 def _verified_copy(
@@ -226,6 +236,10 @@ def _loaded(
         raise
     try:
         yield server
+    except (RedisError, StateError) as error:
+        if not server.running:
+            raise _not_loaded(server, here) from None
+        raise ServerNotReadyError(f"the private server did not answer: {error}") from None
     finally:
         server.stop()
 

@@ -41,7 +41,10 @@ KINDS: Final = ("aof", "rdb")
 """What can be copied."""
 
 ACL_LINE: Final = "ACL SETUSER keeper on >secret +ping +info +config|get"
-"""The user that it needs; for ``--rewrite`` with +bgrewriteaof, for ``--kind rdb`` with +bgsave."""
+"""
+The user that it needs; for ``--rewrite`` with +bgrewriteaof, for ``--kind rdb`` with +bgsave. PING
+is sent by redis-py when it connects, and after a pause.
+"""
 
 _CHUNK_BYTES: Final = 1024 * 1024
 _POLL_S: Final = 0.05
@@ -112,6 +115,11 @@ def take_backup(
         raise UsageError("--rewrite has the AOF rewritten, and --kind rdb does not copy it")
     if keep is not None and keep < 1:
         raise UsageError("--keep is under 1: the new backup itself is one")
+    if "+cluster://" in url:
+        raise TargetRefusedError(
+            f"{redact(url)}: a cluster is backed up node by node, each where its files are; write "
+            "redis://HOST:PORT of one"
+        )
     place = Place(to)
     try:
         client = connect(url, timeout_s=10.0)
@@ -125,13 +133,17 @@ def take_backup(
             backup = _described(url, kind, now, cut, settings)
             here = place.at(new_name(now))
             _copy(cut, here, backup, progress)
-    removed = prune(place, keep, backup.source, now) if keep else []
+    try:
+        removed = prune(place, keep, backup.source, now) if keep else []
+    except BackupFailedError as error:
+        raise BackupFailedError(
+            f"{here} is complete; older backups were not removed for it: {error}"
+        ) from None
     return Taken(here, backup, removed)
 
 
 def _asked(client: Redis, url: str) -> dict[str, str]:
     """The settings of a server that is at work."""
-    client.ping()
     if client.info("persistence").get("loading"):
         raise ServerNotReadyError(f"{redact(url)} is still loading its data; try later")
     settings: Any = client.config_get(*_SETTINGS)
