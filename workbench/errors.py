@@ -6,12 +6,14 @@ Every error that the workbench raises on purpose, except those of ``workbench.st
     │   ├── ExperimentError     an experiment file or an override of it
     │   ├── ParameterError      a parameter of a notebook
     │   ├── SloError            a file of service level objectives
+    │   ├── BackupRefusedError  a backup is damaged, interrupted, or none of ours
     │   └── TargetRefusedError  this server may not be loaded
     ├── RunError                a run directory cannot be read as what it should be
     │   └── ColumnMissingError  a table lacks a column that the reader needs
     ├── ServerError             a Redis server cannot be had
     │   ├── ServerMissingError  no server binary on this machine
     │   └── ServerNotReadyError it was started, and does not answer
+    ├── BackupFailedError       a backup could not be taken; nothing of it is kept
     ├── RunFailedError          an experiment broke off; what it recorded is kept
     └── ReportError             a notebook failed while it was executed
 
@@ -22,6 +24,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "BackupFailedError",
+    "BackupRefusedError",
     "ColumnMissingError",
     "ExperimentError",
     "ParameterError",
@@ -59,6 +63,10 @@ class SloError(UsageError):
     """A file of service level objectives has a key or a value that makes no sense."""
 
 
+class BackupRefusedError(UsageError):
+    """A backup is damaged, interrupted, of another version, or no backup of the workbench."""
+
+
 class TargetRefusedError(UsageError):
     """The server is not one that the workbench may load."""
 
@@ -81,6 +89,10 @@ class ServerMissingError(ServerError):
 
 class ServerNotReadyError(ServerError):
     """A server was started, or named, and does not answer."""
+
+
+class BackupFailedError(WorkbenchError):
+    """A backup could not be taken, or its place cannot be read or written to."""
 
 
 class RunFailedError(WorkbenchError):

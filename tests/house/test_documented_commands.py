@@ -14,6 +14,7 @@ from tests.commands import ROOT, workbench
 from tests.conftest import GOLDEN
 from tests.frames import make_run
 from workbench.cli import app
+from workbench.server.backup.take import take_backup
 
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 
@@ -98,12 +99,15 @@ def test_example_works(folder, redis_server, client, line):
     led = led.replace("mine.toml", "loadtests/experiments/demo.toml")
     led = re.sub(r"(?<= )redis\.conf", str(GOLDEN / "redis.conf"), led)
     led = led.replace("runs/explored", str(folder / "runs" / "explored"))
+    led = led.replace("/backup/redis", str(folder / "backups"))
     led = re.sub(r"(?<= )slo\.(?:md|xml)", lambda name: str(folder / name[0]), led)
     name, *words = shlex.split(led)[1:]
     if name == "seal":
         run = folder / "runs" / words[0]
         shutil.rmtree(run)
         make_run(run, status="running")
+    if name == "restore":
+        take_backup(redis_server.url, str(folder / "backups"))
     if name == "serve":
         process = workbench(folder, name, *words)
         told = [process.stdout.readline() for _ in range(4)]

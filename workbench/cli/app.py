@@ -32,17 +32,18 @@ __all__ = [
 ]
 
 EXIT_CODES: Final = {
-    0: "every rule passed, with `--slo` every objective; `capacity` found a rate that meets the "
-    "objectives; or `--exit-zero` was given and all was carried out",
-    1: "a rule of severity critical or warning failed, an objective of `--slo` was broken, the "
-    "lowest rate of `capacity` does not meet the objectives, updates were lost, or `config check` "
-    "found a difference that matters",
-    2: "the request is wrong, or its target was refused; nothing was started; or no server takes "
-    "the file of `config check`",
-    3: "the run is invalid, or there is too little to tell; with `--slo` too little to tell of an "
-    "objective; `capacity` cannot be told, as where the generator was the limit; `config check` "
-    "did not read all that sets the server",
-    4: "no server can be had, the run failed, or the disk took no more",
+    0: "all is well: every rule passed, with `--slo` every objective; or `--exit-zero` was given "
+    "and all was carried out",
+    1: "something is wrong: a rule of severity critical or warning failed, an objective was "
+    "broken, updates were lost; the lowest rate of `capacity` does not meet the objectives; "
+    "`config check` found a difference that matters; a rehearsed `restore` is not what was "
+    "backed up, or over its cap",
+    2: "the request is wrong, its target was refused, or the file that it names is damaged or "
+    "not what it should be; nothing was started",
+    3: "it cannot be told: the run is invalid, or there is too little to tell of a rule or an "
+    "objective; in `capacity` the generator was the limit; `config check` did not read all "
+    "that sets the server",
+    4: "no server can be had, the run or the backup failed, or the disk took no more",
     130: "interrupted",
 }
 """What each exit code means, for every command."""

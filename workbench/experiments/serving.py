@@ -1,6 +1,5 @@
 """serving: a private server that lasts as long as somebody explores it."""
 
-import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Final
 from workbench.checkout import runs_dir
 from workbench.errors import ServerNotReadyError
 from workbench.experiments.interrupts import Interrupt
-from workbench.runs.lock import hold, is_held
+from workbench.runs.lock import hold, passing_folder
 from workbench.server.binary import find_binary
 from workbench.server.process import PrivateServer, tail
 from workbench.server.profiles import ServerProfile
@@ -39,7 +38,7 @@ def serving(
         RunError: another server is at work in the folder.
     """
     binary = find_binary(engine)
-    folder = data or _passing_folder()
+    folder = data or passing_folder(runs_dir() / _FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with hold(folder), PrivateServer(profile, folder, binary=binary) as server:
@@ -62,13 +61,3 @@ def until_stopped(server: PrivateServer, interrupt: Interrupt) -> None:
         interrupt.check()
         time.sleep(_POLL_S)
     raise ServerNotReadyError(f"the server ended; its log ends:\n{tail(server.log)}")
-
-
-def _passing_folder() -> Path:
-    """A new folder for one session; those of sessions that were killed are removed."""
-    # Not in the machine's temporary folder: what a kill leaves there nobody would clear away.
-    parent = runs_dir() / _FOLDER
-    for left in parent.glob("*"):
-        if not is_held(left):
-            shutil.rmtree(left, ignore_errors=True)
-    return parent / secrets.token_hex(4)

@@ -2,13 +2,15 @@
 
 import fcntl
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from workbench.errors import RunError
 
-__all__ = ["hold", "is_held"]
+__all__ = ["hold", "is_held", "passing_folder"]
 
 
 @contextmanager
@@ -37,3 +39,16 @@ def is_held(folder: Path) -> bool:
             return False
     except RunError:
         return True
+
+
+def passing_folder(parent: Path) -> Path:
+    """
+    The path of a new folder that lasts as long as its user does, who holds it and removes it.
+
+    Those of users that were killed are removed. So it is not in the machine's temporary folder:
+    what a kill leaves there nobody would clear away.
+    """
+    for left in parent.glob("*"):
+        if not is_held(left):
+            shutil.rmtree(left, ignore_errors=True)
+    return parent / secrets.token_hex(4)

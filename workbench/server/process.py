@@ -20,7 +20,7 @@ from workbench.server.binary import ServerBinary, find_binary
 from workbench.server.profiles import DEFAULTS_OF_7_0, INSTRUMENTS, ServerProfile
 from workbench.state import connect
 
-__all__ = ["PrivateServer", "die_with_parent", "free_port", "tail"]
+__all__ = ["PrivateServer", "die_with_parent", "free_port", "newer", "stamp", "tail"]
 
 _PR_SET_PDEATHSIG: Final = 1
 _READY_S: Final = 10.0
@@ -129,7 +129,7 @@ class PrivateServer:
         """
         for folder in (self.folder, self.log.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        self._stamp()
+        self._check_stamp()
         # Another process may take the port between the look and the start: then look again.
         for _ in range(5):
             port = self._port or free_port()
@@ -191,15 +191,15 @@ class PrivateServer:
                 time.sleep(0.02)
         return False
 
-    def _stamp(self) -> None:
+    def _check_stamp(self) -> None:
         # Redis 7.0 dies on Valkey's files (their base begins with VALKEY080), and a server of an
         # older version on a newer one's.
-        stamp = self.folder / _STAMP
+        stamped = self.folder / _STAMP
         ours = f"{self.binary.engine} {self.binary.version}"
-        if stamp.exists():
-            theirs = stamp.read_text().strip()
+        if stamped.exists():
+            theirs = stamped.read_text().strip()
             engine, _, version = theirs.partition(" ")
-            if engine != self.binary.engine or _newer(version, self.binary.version):
+            if engine != self.binary.engine or newer(version, self.binary.version):
                 raise ServerError(
                     f"{self.folder} holds the data of {theirs}, which {ours} cannot read; name "
                     "another folder, or start the engine that wrote it"
@@ -209,7 +209,7 @@ class PrivateServer:
                 f"{self.folder} holds the data of a server that the workbench did not start; name "
                 "an empty folder"
             )
-        stamp.write_text(f"{ours}\n")
+        stamp(self.folder, self.binary.engine, self.binary.version)
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, "TZ": "UTC"}
@@ -233,7 +233,13 @@ class PrivateServer:
         return "".join(f"{name} {value}\n" for name, value in directives.items())
 
 
-def _newer(version: str, than: str) -> bool:
+def stamp(folder: Path, engine: str, version: str) -> None:
+    """Say in a folder whose data it holds; a private server takes no other's."""
+    (folder / _STAMP).write_text(f"{engine} {version}\n")
+
+
+def newer(version: str, than: str) -> bool:
+    """Whether a version writes files that the other may not read: its first two numbers count."""
     return _release(version) > _release(than)
 
 
