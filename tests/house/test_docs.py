@@ -52,6 +52,8 @@ def test_every_command_and_every_rule_is_in_the_reference():
         "report",
         "list",
         "config",
+        "evictions",
+        "aof",
         "bench",
         "state",
     } == set(commands)

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.whole_command
 
 
 COMMANDS = ["run", "config", "serve", "sample", "seal", "check", "report", "list"]
+COMMANDS += ["evictions", "aof"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
