@@ -341,6 +341,7 @@ def as_ledger(emptied, small):
     return small.url.replace("redis://", "redis://ledger:pw@")
 
 
+@pytest.mark.whole_command
 def test_conductor_puts_back_what_a_killed_ledger_could_not(emptied, as_ledger, tmp_path):
     """On a server that is not ours, by the smallest user; the run is sealed as failed."""
     said, during = [], []
