@@ -19,7 +19,10 @@ __all__ = [
     "CALM_INFO",
     "START_UNIX_S",
     "events",
+    "eviction_windows",
+    "evictions",
     "generator",
+    "keys",
     "make_run",
     "operations",
     "samples",
@@ -89,6 +92,16 @@ _CALM: dict[str, dict[str, Any]] = {
         "aof_current_size": 1000,
         "aof_base_size": 500,
         "aof_last_cow_size": 0,
+    },
+    "evictions": {"kind": "evicted", "database": 0, "prefix": "channel", "conversation": 0},
+    "eviction_windows": {
+        "window_s": 1.0,
+        "evicted_seen": 0,
+        "expired_seen": 0,
+        "evicted_keys": 0,
+        "expired_keys": 0,
+        "complete": True,
+        "why": "",
     },
     "events": {"duration_s": 0.0, "kind": "phase", "label": "", "detail": ""},
     "generator": {
@@ -256,6 +269,21 @@ def samples(rows: Rows) -> pd.DataFrame:
 def events(rows: Rows) -> pd.DataFrame:
     """Events at ``elapsed_s``."""
     return _frame("events", rows)
+
+
+def evictions(rows: Rows) -> pd.DataFrame:
+    """Keys that the server took away at ``elapsed_s``."""
+    return _frame("evictions", rows)
+
+
+def eviction_windows(rows: Rows) -> pd.DataFrame:
+    """Windows of a ledger that end at ``elapsed_s``."""
+    return _frame("eviction_windows", rows)
+
+
+def keys(rows: Rows) -> pd.DataFrame:
+    """Conversations that were looked for at ``elapsed_s``."""
+    return _frame("keys", rows)
 
 
 def generator(rows: Rows) -> pd.DataFrame:

@@ -3,6 +3,7 @@ Every error that the workbench raises on purpose, except those of ``workbench.st
 
     WorkbenchError
     ├── UsageError              the request is wrong; nothing was started
+    │   ├── AofError            a server's append-only files are not what they should be
     │   ├── ExperimentError     an experiment file or an override of it
     │   ├── ParameterError      a parameter of a notebook
     │   ├── SloError            a file of service level objectives
@@ -24,6 +25,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "AofError",
     "BackupFailedError",
     "BackupRefusedError",
     "ColumnMissingError",
@@ -49,6 +51,10 @@ class WorkbenchError(Exception):
 
 class UsageError(WorkbenchError):
     """The request cannot be carried out as it was put; nothing was started or written."""
+
+
+class AofError(UsageError):
+    """A folder of append-only files, or a file in it, is not what it should be."""
 
 
 class ExperimentError(UsageError):

@@ -128,3 +128,28 @@ def test_bench_of_another_name_is_refused(tmp_path):
 
     assert done.returncode == 2
     assert "did you mean 'state'" in said
+
+
+@pytest.mark.slow
+def test_ledger_bench_prints_every_figure_that_was_promised(tmp_path):
+    """In the form that programs read; every eviction that was counted is in the ledger."""
+    done = workbench(tmp_path, "bench", "ledger", "--quick", "--json")
+    printed, _ = done.communicate(timeout=300)
+    report = json.loads(printed)
+    figures = {figure["id"]: figure for figure in report["figures"]}
+
+    assert set(figures) == {
+        "ledger_server_share",
+        "ledger_server_share_without",
+        "ledger_server_ratio",
+        "ledger_evictions_per_s",
+        "ledger_unpaced_ratio",
+        "ledger_unpaced_writes_per_s",
+        "ledger_reconciled_share",
+        "ledger_windows_complete_share",
+    }
+    share = figures["ledger_server_share"]
+    assert (share["must"], share["goal"]) == ("<=0.1", "<=0.05")
+    assert figures["ledger_reconciled_share"]["value"] == 1
+    assert figures["ledger_reconciled_share"]["n"] > 3000
+    assert done.returncode == any(figure["holds"] is False for figure in figures.values())

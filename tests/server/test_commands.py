@@ -35,6 +35,8 @@ COMMANDS = [
     "check",
     "report",
     "list",
+    "evictions",
+    "aof",
 ]
 
 

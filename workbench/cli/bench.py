@@ -16,7 +16,7 @@ __all__ = ["bench"]
 
 @app.command("bench")
 def bench(
-    name: Annotated[str, typer.Argument(help="Which bench: load, state.")] = "state",
+    name: Annotated[str, typer.Argument(help="Which bench: ledger, load, state.")] = "state",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds, same figures.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -30,6 +30,7 @@ def bench(
       workbench bench state --quick
       workbench bench state --json
       workbench bench load
+      workbench bench ledger --quick
     """
     from workbench.benches.figure import BENCHES
     from workbench.server.process import PrivateServer

@@ -35,9 +35,12 @@ def seal(
     """
     from workbench.experiments.sealing import seal_abandoned
     from workbench.runs.run import find_run
+    from workbench.telemetry.keyspace import NOTE, left_behind
 
     run_dir = find_run(run)
     manifest = seal_abandoned(run_dir)
+    if (note := run_dir / NOTE).exists():
+        typer.echo(left_behind(note), err=True)
     if as_json:
         told = {"run": str(run_dir.resolve()), "status": manifest.status, "why": manifest.why}
         tell({**told, "rows": manifest.rows})

@@ -88,6 +88,9 @@ def run(
     task_memory: TaskMemory = None,
     engine: Engine = None,
     seed: Seed = None,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Record which conversations the server evicts.")
+    ] = False,
     replay: Annotated[
         str | None,
         typer.Option(
@@ -115,6 +118,7 @@ def run(
       workbench run
       workbench run demo --duration 60s --maxmemory 64mb
       workbench run demo --profile production --task-memory 2gb
+      workbench run demo --ledger
       workbench run demo --replay latest --maxmemory 32mb
       workbench run demo --url redis://redis-state:6379 --i-own redis-state:6379
       workbench run steady --slo loadtests/slo.toml --markdown slo.md --junit slo.xml
@@ -124,6 +128,7 @@ def run(
     chosen = chosen_experiment(
         experiment, duration, rate, users, closed_loop, maxmemory, profile, task_memory, seed
     )
+    chosen = chosen.with_overrides(ledger=ledger or None)
     _refuse_together(
         "is what the run of --replay says",
         replay,

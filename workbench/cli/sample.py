@@ -27,6 +27,20 @@ def sample(
     ],
     seconds: Annotated[str, typer.Option("--for", help="How long, such as 60s or 2h.")] = "60s",
     interval: Annotated[str, typer.Option(help="From one sample to the next.")] = "1s",
+    keyspace_events: Annotated[
+        bool,
+        typer.Option(
+            "--keyspace-events",
+            help="Record evictions by the prefixes of their keys: changes the setting "
+            "notify-keyspace-events meanwhile, and puts it back.",
+        ),
+    ] = False,
+    prefix_depth: Annotated[
+        int,
+        typer.Option(
+            help="Parts of a key's name, up to so many colons, that are recorded; 0: none."
+        ),
+    ] = 1,
     out: Out = None,
     exit_zero: ExitZero = False,
     as_json: AsJson = False,
@@ -35,11 +49,12 @@ def sample(
     Record a server that is not ours, read-only, and judge what was seen.
 
     Sends INFO over and over, and what `workbench doctor` sends at the start and at the end; writes
-    nothing to the server. Rules on turns do not apply.
+    nothing to the server, unless --keyspace-events is given. Rules on turns do not apply.
 
     \b
     Examples:
       workbench sample --url redis://127.0.0.1:6379 --for 60s
+      workbench sample --url redis://127.0.0.1:6379 --for 10m --keyspace-events
     """
     from workbench.checkout import runs_dir
     from workbench.diagnostics.finding import evaluate, write_findings
@@ -53,11 +68,15 @@ def sample(
         raise UsageError(f"--interval is {interval}, outside 50ms to 60s")
     if not 2 * interval_s <= length_s <= 7 * 86_400:
         raise UsageError(f"--for is {seconds}, outside two intervals to 7 days")
+    if not 0 <= prefix_depth <= 8:
+        raise UsageError(f"--prefix-depth is {prefix_depth}, outside 0 to 8")
     run_dir = record(
         url,
         out or runs_dir(),
         seconds=length_s,
         interval_s=interval_s,
+        keyspace_events=keyspace_events,
+        prefix_depth=prefix_depth,
         say=(lambda _: None) if as_json else typer.echo,
         progress=progress,
     )

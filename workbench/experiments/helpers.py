@@ -1,4 +1,4 @@
-"""Start the helpers of a run, the load and the sampler, as processes that die with their parent."""
+"""Start the helpers of a run: load, sampler, ledger, as processes that end with their parent."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from workbench.experiments.spec import Experiment
 from workbench.runs.clock import Clock
 from workbench.server.process import die_with_parent
 
-__all__ = ["Helper", "start_load", "start_sampler"]
+__all__ = ["Helper", "start_ledger", "start_load", "start_sampler"]
 
 _STOP_S: Final = 15.0
 
@@ -25,7 +25,7 @@ class Helper:
     A process of ours beside the server.
 
     Attributes:
-        name: for messages: ``load``, ``sampler``.
+        name: for messages: ``load``, ``sampler``, ``ledger``.
         log: where it writes what it has to say.
     """
 
@@ -42,7 +42,7 @@ class Helper:
     def stop(self) -> int:
         """Ask it to write what it holds and to end, and kill it after 15 s; its exit code."""
         if self._process.stdin is not None:
-            self._process.stdin.close()  # the sampler ends when its input closes
+            self._process.stdin.close()  # sampler and ledger end when their input closes
         elif self.exit_code is None:
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -118,6 +118,27 @@ def start_sampler(
     return _start("sampler", command, run_dir / "logs" / "sampler.log", orders=json.dumps(orders))
 
 
+def start_ledger(
+    url: str, run_dir: Path, *, prefix_depth: int, clock: Clock, unreachable_s: float
+) -> Helper:
+    """
+    Start the ledger of evictions; it gives up a server that does not answer for longer, s.
+
+    It is not killed when its parent dies, since it has a setting to put back: it ends by itself
+    when its input closes, which the kernel does for a parent that was killed.
+    """
+    command = [sys.executable, "-m", "workbench.telemetry.evictions"]
+    orders = {
+        "url": url,
+        "run_dir": str(run_dir.resolve()),
+        "prefix_depth": prefix_depth,
+        "clock_offset_s": clock.offset_s,
+        "unreachable_s": unreachable_s,
+    }
+    log = run_dir / "logs" / "ledger.log"
+    return _start("ledger", command, log, orders=json.dumps(orders), killed_with_parent=False)
+
+
 def _start(
     name: str,
     command: list[str],
@@ -125,6 +146,7 @@ def _start(
     *,
     environment: dict[str, str] | None = None,
     orders: str | None = None,
+    killed_with_parent: bool = True,
 ) -> Helper:
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -136,7 +158,7 @@ def _start(
             env=environment,
             cwd=loadtests_dir().parent,
             start_new_session=True,  # Ctrl-C at the terminal is for the conductor alone
-            preexec_fn=die_with_parent(),  # noqa: PLW1509
+            preexec_fn=die_with_parent() if killed_with_parent else None,  # noqa: PLW1509
         )
     if orders is not None:
         assert process.stdin is not None, "it was opened as a pipe"

@@ -23,14 +23,20 @@ from redis.exceptions import RedisError
 
 from workbench import __version__
 from workbench.checkout import loadtests_dir
-from workbench.errors import RunFailedError, ServerNotReadyError, UsageError, WorkbenchError
+from workbench.errors import (
+    RunFailedError,
+    ServerNotReadyError,
+    TargetRefusedError,
+    UsageError,
+    WorkbenchError,
+)
 from workbench.experiments.acts import Acts
-from workbench.experiments.helpers import Helper, start_load, start_sampler
+from workbench.experiments.helpers import Helper, start_ledger, start_load, start_sampler
 from workbench.experiments.interrupts import Interrupt, one_interrupt
 from workbench.experiments.sealing import SERVER_FOLDER, seal
 from workbench.experiments.spec import Experiment
 from workbench.runs.clock import Clock
-from workbench.runs.lock import hold
+from workbench.runs.lock import hold, is_held
 from workbench.runs.manifest import Manifest, write_manifest
 from workbench.runs.recorder import TableWriter
 from workbench.server.binary import ServerBinary, find_binary
@@ -40,6 +46,7 @@ from workbench.server.process import PrivateServer, tail
 from workbench.server.profiles import INSTRUMENTS
 from workbench.state import connect, redact
 from workbench.telemetry.host import describe_host, host_of_server
+from workbench.telemetry.keyspace import ACL_RULES, NOTE, left_behind, notes_of, put_back, refusal
 from workbench.telemetry.snapshot import settings
 from workbench.units import format_duration
 
@@ -98,6 +105,12 @@ def carry_out(
             run is sealed as failed.
     """
     if url is not None:
+        if experiment.ledger:
+            raise UsageError(
+                "the ledger of evictions sets notify-keyspace-events, in a run on servers of our "
+                "own only: leave out --url (or REDIS_STATE_URL), or watch that server with: "
+                "workbench sample --keyspace-events"
+            )
         if experiment.faults or experiment.tasks > 1:
             raise UsageError(
                 "faults are done to servers of our own only, and tasks are such servers: leave out "
@@ -124,15 +137,17 @@ def carry_out(
             _announce(target, binary, say)
             if len(servers) > 1:
                 say(f"  and {len(servers) - 1} more, one for each task; the first is sampled")
-            sampler = _sampler(
-                target, recording, experiment.sample_interval_s, _unanswered_s(experiment)
-            )
+            unanswered_s = _unanswered_s(experiment)
+            watchers = [_sampler(target, recording, experiment.sample_interval_s, unanswered_s)]
+            if experiment.ledger:
+                watchers.append(_ledger(target, recording, say, unanswered_s=unanswered_s))
             targets = [each.url for each in servers] or [target]
             load = start_load(experiment, targets, run_dir, clock=recording.clock, i_own=i_own)
             stack.callback(load.stop)
             acts = Acts(experiment, server, run_dir, recording.clock, stack)
-            _watch(load, sampler, servers, acts, recording.interrupt, experiment, progress)
-            _finish(sampler)
+            _watch(load, watchers, servers, acts, recording.interrupt, experiment, progress)
+            for watcher in watchers:
+                _finish(watcher)
     return run_dir
 
 
@@ -142,6 +157,8 @@ def sample(
     *,
     seconds: float,
     interval_s: float,
+    keyspace_events: bool = False,
+    prefix_depth: int = 1,
     say: Say,
     progress: Say,
     keys: int = 0,
@@ -150,11 +167,15 @@ def sample(
     """
     Record a server that is not ours, for a time, by the commands of ``telemetry.snapshot`` alone.
 
+    Only if keyspace events are asked for, one setting is changed meanwhile and put back.
+
     Args:
         url: of the server; any that lets itself be read.
         out: the folder in which the run directory is made.
         seconds: for how long, s.
         interval_s: from one sample to the next, s.
+        keyspace_events: whether evictions are recorded too, by the prefixes of their keys.
+        prefix_depth: parts of a key's name that are recorded.
         say: told what is sampled.
         progress: told how far it is.
         keys: how many keys are looked at in the end, at most; 0 for none.
@@ -165,34 +186,42 @@ def sample(
         the run directory, sealed as complete or interrupted; it has samples, and no operations.
 
     Raises:
-        TargetRefusedError: the URL makes no sense; nothing was written.
+        TargetRefusedError: the URL makes no sense, or the server does not let its setting be
+            changed; nothing was written.
         ServerNotReadyError: nothing answers there, or not to this user; nothing was written.
         RunFailedError: the server stopped answering; the run is sealed as failed.
     """
     parse_target(url)
     try:
         described = _describe_server(url, None)
+        if keyspace_events:
+            _prepare_events(url, out, say)
     except RedisError as error:
         raise ServerNotReadyError(
             f"{redact(url)} cannot be looked at: {redact(str(error))}"
         ) from None
     known = dict(asked or {})
     wanted = {"name": "sample", "measure_s": seconds, "sample_interval_s": interval_s}
+    if keyspace_events:
+        wanted |= {"ledger": True, "prefix_depth": prefix_depth}
     with _recording(out, wanted | known, 0, progress) as recording:
         host = _host_of(url, recording.manifest.host, known)
         recording.manifest.host = host
         recording.manifest.server = described | {"here": "somaxconn" in host}
         write_manifest(recording.run_dir, recording.manifest)
-        say(f"sampling {redact(url)}, read-only, for {format_duration(seconds)}")
+        how = "and its keyspace events" if keyspace_events else "read-only"
+        say(f"sampling {redact(url)}, {how}, for {format_duration(seconds)}")
         began_s = recording.clock.unix_s()
         recording.stack.callback(_record_measured, recording, began_s)
-        sampler = _sampler(url, recording, interval_s, keys=keys)
+        watchers = [_sampler(url, recording, interval_s, keys=keys)]
+        if keyspace_events:
+            watchers.append(_ledger(url, recording, say, prefix_depth=prefix_depth))
         while (left_s := began_s + seconds - recording.clock.unix_s()) > 0:
             recording.interrupt.check()
-            if sampler.exit_code is not None:
-                raise _died(sampler)
+            _look_after(watchers)
             time.sleep(min(_POLL_S, left_s))
-        _finish(sampler)
+        for watcher in watchers:
+            _finish(watcher)
     return recording.run_dir
 
 
@@ -315,17 +344,87 @@ def _sampler(
         keys=keys,
     )
     recording.stack.callback(sampler.stop)
-    deadline_s = time.monotonic() + _FIRST_SAMPLE_S
-    while not any((recording.run_dir / "samples").glob("part-*")):
-        if sampler.exit_code is not None or time.monotonic() > deadline_s:
-            raise RunFailedError(f"the sampler did not start; its log ends:\n{_tail(sampler.log)}")
-        time.sleep(_POLL_S)
+    _wait_for_part(sampler, recording.run_dir / "samples", "part-*")
     return sampler
+
+
+def _ledger(
+    url: str,
+    recording: _Recording,
+    say: Say,
+    *,
+    prefix_depth: int = 1,
+    unanswered_s: float = 0.0,
+) -> Helper:
+    """The ledger, once it listens. Whatever becomes of it, the setting is put back at the end."""
+    recording.stack.callback(_put_back, url, recording, say)
+    ledger = start_ledger(
+        url,
+        recording.run_dir,
+        prefix_depth=prefix_depth,
+        clock=recording.clock,
+        unreachable_s=_UNREACHABLE_S + unanswered_s,
+    )
+    recording.stack.callback(ledger.stop)
+    _wait_for_part(ledger, recording.run_dir / "events", "part-ledger-*")
+    return ledger
+
+
+def _put_back(url: str, recording: _Recording, say: Say) -> None:
+    """Do what a ledger that was killed left undone."""
+    note = recording.run_dir / NOTE
+    if not note.exists():
+        return
+    ours = recording.manifest.server.get("ours")
+    try:
+        with connect(url, timeout_s=5.0) as client:
+            done = put_back(client, note)
+    except RedisError as error:
+        if ours:  # it is gone, and its setting with it
+            note.unlink(missing_ok=True)
+            return
+        done = f"{left_behind(note)}: {redact(str(error))}"
+    say(done)
+    writer = TableWriter(recording.run_dir, "events", "put-back")
+    writer.append((recording.clock.unix_s(), 0.0, "keyspace_events", "conductor", done))
+    writer.flush()
+
+
+def _prepare_events(url: str, out: Path, say: Say) -> None:
+    """Put back what a killed ledger of this server left, and refuse a server that forbids it."""
+    with connect(url, timeout_s=5.0) as client:
+        for note in notes_of(url, out):
+            if not is_held(note.parent):
+                say(f"{note.parent.name} was killed; {put_back(client, note)}")
+        why = refusal(client)
+    if why:
+        raise TargetRefusedError(
+            f"{redact(url)} gives no keyspace events: {why}\nA user who may do this is enough:\n"
+            f"  ACL SETUSER ledger on >secret {ACL_RULES}\n"
+            "or leave out --keyspace-events, which changes nothing on the server"
+        )
+
+
+def _wait_for_part(helper: Helper, table: Path, pattern: str) -> None:
+    """Until the helper has written the first part of its table."""
+    deadline_s = time.monotonic() + _FIRST_SAMPLE_S
+    while not any(table.glob(pattern)):
+        if helper.exit_code is not None or time.monotonic() > deadline_s:
+            raise RunFailedError(
+                f"the {helper.name} did not start; its log ends:\n{_tail(helper.log)}"
+            )
+        time.sleep(_POLL_S)
+
+
+def _look_after(helpers: Sequence[Helper]) -> None:
+    for helper in helpers:
+        if helper.exit_code is not None:
+            raise _died(helper)
 
 
 def _watch(
     load: Helper,
-    sampler: Helper,
+    watchers: Sequence[Helper],
     servers: Sequence[PrivateServer],
     acts: Acts,
     interrupt: Interrupt,
@@ -342,8 +441,7 @@ def _watch(
         for server in () if acts.unanswered else servers:
             if not server.running:
                 raise RunFailedError(f"the server died; its log ends:\n{_tail(server.log)}")
-        if sampler.exit_code is not None:
-            raise _died(sampler)
+        _look_after(watchers)
         if time.monotonic() - said_s >= 5:
             said_s = time.monotonic()
             progress(f"  {said_s - began_s:.0f} s")

@@ -14,6 +14,7 @@ from workbench.runs.recorder import TableWriter
 from workbench.runs.run import Run
 from workbench.runs.schema import TABLES
 from workbench.state import redact
+from workbench.telemetry.keyspace import NOTE
 from workbench.telemetry.serverlog import logged_rewrites
 
 __all__ = ["SERVER_FOLDER", "seal", "seal_abandoned"]
@@ -36,6 +37,8 @@ def seal(run_dir: Path, manifest: Manifest, status: str, why: str = "") -> None:
         why: it ended so.
     """
     _sweep(run_dir)
+    if manifest.server.get("ours"):
+        (run_dir / NOTE).unlink(missing_ok=True)  # the server is gone, and its setting with it
     manifest.phases = []
     write_manifest(run_dir, manifest)
     tables, damage = _tables(run_dir)

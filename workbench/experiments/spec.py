@@ -95,6 +95,15 @@ KEYS: Final = (
         6,
     ),
     Key(
+        "server",
+        "ledger",
+        "ledger",
+        "true or false",
+        "record which conversations are evicted, as the server's keyspace events tell; of tasks, "
+        "the first one's",
+        "--ledger",
+    ),
+    Key(
         "load",
         "turns_per_s",
         "turns_per_s",
@@ -295,6 +304,7 @@ class Experiment:
         maxmemory_bytes: the cap; the profile's if None.
         task_memory_mib: memory of the ECS task, MiB, of which production's cap is a share.
         tasks: servers, one for each task of the service; each turn goes to any of them.
+        ledger: whether evictions are recorded by name, from keyspace events.
         turns_per_s: turns that come due a second.
         users: slots: most turns at work at once.
         closed_loop: each slot waits for every answer, so a slow server is asked less.
@@ -321,6 +331,7 @@ class Experiment:
     maxmemory_bytes: int | None = None
     task_memory_mib: int | None = None
     tasks: int = 1
+    ledger: bool = False
     turns_per_s: float = 600.0
     users: int = 50
     closed_loop: bool = False

@@ -7,7 +7,7 @@ import msgspec
 
 from workbench.errors import RunError, nearest
 from workbench.runs.files import write_json
-from workbench.runs.schema import SCHEMA_VERSION
+from workbench.runs.schema import SCHEMA_VERSION, SCHEMA_VERSIONS_READ
 
 __all__ = ["MANIFEST", "STATUSES", "Manifest", "Phase", "read_manifest", "write_manifest"]
 
@@ -92,9 +92,10 @@ def read_manifest(run_dir: Path) -> Manifest:
         version = msgspec.json.decode(text)["schema_version"]
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise RunError(f"{path} is damaged: it is not the manifest of a run") from None
-    if version != SCHEMA_VERSION:
+    if version not in SCHEMA_VERSIONS_READ:
         raise RunError(
-            f"{path} has schema version {version}, and this workbench reads {SCHEMA_VERSION}: "
+            f"{path} has schema version {version}, and this workbench reads "
+            f"{' and '.join(map(str, SCHEMA_VERSIONS_READ))}: "
             "read it with the version of the workbench that wrote it, or run it again"
         )
     try:

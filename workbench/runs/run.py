@@ -95,13 +95,23 @@ class Run:
 
     @cached_property
     def events(self) -> pd.DataFrame:
-        """Phases, AOF rewrites."""
+        """Phases, faults, AOF rewrites, settings that were changed and put back."""
         return self._table("events")
 
     @cached_property
     def generator(self) -> pd.DataFrame:
         """Every second of the load processes."""
         return self._table("generator")
+
+    @cached_property
+    def evictions(self) -> pd.DataFrame:
+        """Every key that the server said it took away, if the run kept a ledger of them."""
+        return self._table("evictions")
+
+    @cached_property
+    def eviction_windows(self) -> pd.DataFrame:
+        """The ledger's windows: what was seen, against what the server counted."""
+        return self._table("eviction_windows")
 
     @cached_property
     def snapshots(self) -> list[Snapshot]:

@@ -8,6 +8,9 @@ History of SCHEMA_VERSION:
        disk_free_bytes
     3  table keys; outcomes restarted and deleted
     4  operations: delivery; outcome elsewhere; events of kind fault
+    5  tables evictions and eviction_windows; events of kind keyspace_events
+
+What was only added leaves older runs readable: a table that they lack is empty.
 """
 
 from dataclasses import dataclass
@@ -15,9 +18,22 @@ from typing import Final
 
 import pyarrow as pa
 
-__all__ = ["KEY_STATES", "OUTCOMES", "SCHEMA_VERSION", "TABLES", "UNANSWERED", "Column", "Table"]
+__all__ = [
+    "EVICTION_KINDS",
+    "KEY_STATES",
+    "OUTCOMES",
+    "SCHEMA_VERSION",
+    "SCHEMA_VERSIONS_READ",
+    "TABLES",
+    "UNANSWERED",
+    "Column",
+    "Table",
+]
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
+
+SCHEMA_VERSIONS_READ: Final = (4, 5)
+"""Versions that this workbench reads."""
 
 UNANSWERED: Final = "unanswered"
 """Detail of a fault that keeps the server from answering."""
@@ -51,6 +67,9 @@ KEY_STATES: Final = {
     "unread": "the time for looking was over, or the server did not answer",
 }
 """How a key was found at the end of a run."""
+
+EVICTION_KINDS: Final = ("evicted", "expired")
+"""How a key can go by itself, as the server's keyspace events call it."""
 
 _NAME: Final = pa.dictionary(pa.int16(), pa.string())
 
@@ -164,7 +183,7 @@ _EVENTS: Final = Table(
     (
         Column("unix_s", pa.float64(), "s", "when it began"),
         Column("duration_s", pa.float64(), "s", "how long it lasted; 0 for an instant"),
-        Column("kind", _NAME, "", "phase, fault, aof_rewrite, clock_step, impossible_value"),
+        Column("kind", _NAME, "", "phase, fault, aof_rewrite, clock_step, impossible_value, keyspace_events"),
         Column("label", pa.string(), "", "which one: prefill, origin (of the schedule), warm-up, measure, cool-down; ok, err; +3600 s"),
         Column("detail", pa.string(), "", "what else the source said of it"),
     ),
@@ -204,7 +223,58 @@ _KEYS: Final = Table(
     ),
 )
 
+_EVICTIONS: Final = Table(
+    "evictions",
+    "one key that the server took away by itself, as its keyspace event told",
+    (
+        Column("unix_s", pa.float64(), "s", "when the event was read"),
+        Column("kind", _NAME, "", "evicted or expired"),
+        Column("database", pa.int16(), "", "number of the database that it was in"),
+        Column(
+            "prefix",
+            _NAME,
+            "",
+            "how its name begins, up to a colon, and never all of it; empty if it has no colon",
+        ),
+        Column(
+            "conversation",
+            pa.int32(),
+            "",
+            "number of the conversation, if it is a key of the workbench's load; else empty",
+        ),
+    ),
+)
+
+_EVICTION_WINDOWS: Final = Table(
+    "eviction_windows",
+    "the time between two INFOs: the events that were seen, against what the server counted",
+    (
+        Column("unix_s", pa.float64(), "s", "its end"),
+        Column("window_s", pa.float32(), "s", "its length"),
+        Column("evicted_seen", pa.int32(), "", "events of keys that were evicted"),
+        Column("expired_seen", pa.int32(), "", "events of keys that expired"),
+        Column("evicted_keys", pa.int64(), "", "by how much the server's count of them grew"),
+        Column("expired_keys", pa.int64(), "", "likewise; both empty over a restart"),
+        Column("complete", pa.bool_(), "", "whether what was seen is what was counted"),
+        Column(
+            "why",
+            _NAME,
+            "",
+            "why not: missed, excess, disconnected, restarted; empty if it is complete",
+        ),
+    ),
+)
+
 TABLES: Final = {
-    table.name: table for table in (_OPERATIONS, _KEYS, _SAMPLES, _EVENTS, _GENERATOR)
+    table.name: table
+    for table in (
+        _OPERATIONS,
+        _KEYS,
+        _SAMPLES,
+        _EVENTS,
+        _GENERATOR,
+        _EVICTIONS,
+        _EVICTION_WINDOWS,
+    )
 }
 """The tables by name."""

@@ -357,7 +357,7 @@ def test_no_rule_passes_a_run_without_rows(tmp_path, rule, measured_s):
     assert "nan" not in found.says
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", [name for name in TABLES if (GOLDEN / name).exists()])
 @pytest.mark.parametrize("rule", list(RULES))
 def test_no_rule_passes_on_a_damaged_table_that_it_reads(tiny_run, rule, table):
     """A part that cannot be read makes the finding unknown, and the command goes on."""

@@ -19,17 +19,17 @@ class Damaged:
 
 DAMAGED = {
     "empty": Damaged(b"", "is damaged"),
-    "cut off": Damaged(b'{"schema_version": 4, "run_', "is damaged"),
+    "cut off": Damaged(b'{"schema_version": 5, "run_', "is damaged"),
     "no JSON": Damaged(b"\x00\x01\x02", "is damaged"),
-    "not UTF-8": Damaged(b'{"schema_version": 4, "why": "\xff"}', "is damaged"),
+    "not UTF-8": Damaged(b'{"schema_version": 5, "why": "\xff"}', "is damaged"),
     "a list": Damaged(b"[1, 2]", "not the manifest of a run"),
     "a text": Damaged(b'"schema_version"', "not the manifest of a run"),
     "somebody else's": Damaged(b'{"name": "left-pad", "version": "1.3.0"}', "not the manifest"),
-    "a part is missing": Damaged(b'{"schema_version": 4}', "run_id"),
+    "a part is missing": Damaged(b'{"schema_version": 5}', "run_id"),
     "a part is of another type": Damaged(
-        b'{"schema_version": 4, "run_id": "x", "status": 3}', r"\$\.status"
+        b'{"schema_version": 5, "run_id": "x", "status": 3}', r"\$\.status"
     ),
-    "a later version": Damaged(b'{"schema_version": 99}', "schema version 99, .* reads 4"),
+    "a later version": Damaged(b'{"schema_version": 99}', "schema version 99, .* reads 4 and 5: "),
 }
 
 
