@@ -55,6 +55,7 @@ FINDINGS_MIME: Final = "application/vnd.workbench.findings+json"
 _FIGURES: Final = re.compile(r"[:;].*")
 _GRAVITY: Final[Sequence[Verdict]] = ("not applicable", "pass", "unknown", "fail")
 _SHOWN: Final = ("fail", "unknown", "note", "pass", "not applicable")
+_SNAPSHOTS_SINCE: Final = 5
 _SEVERITIES: Final[Sequence[Severity]] = ("critical", "warning", "info")
 
 
@@ -377,6 +378,8 @@ def _judge(rule: Rule, run: Run, doubt: str) -> Finding:
         empty = [name for name in rule.needs if not len(getattr(run, name))]
         if not run.loaded and {"operations", "generator"} & set(rule.needs):
             judgement = not_applicable("the server was sampled, and not loaded by the workbench")
+        elif empty == ["snapshots"] and run.manifest.schema_version < _SNAPSHOTS_SINCE:
+            judgement = not_applicable("the run was recorded before runs had snapshots")
         elif empty:
             judgement = unknown(f"the run has no {', no '.join(empty)}", "run it again, to its end")
         else:

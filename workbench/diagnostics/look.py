@@ -23,14 +23,19 @@ class Look:
 
     Attributes:
         first, last: snapshots.
-        window_s: from the first to the last, s; 0 if there is but one.
+        restarted: whether the server began anew in between: then its counters are those since.
+        window_s: that its counters are of, from the first snapshot or the restart to the last, s; 0
+            if there is but one snapshot.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.first: Snapshot = run.snapshots[0]
         self.last: Snapshot = run.snapshots[-1]
+        self.restarted = self.first.info.get("run_id") != self.last.info.get("run_id")
         self.window_s = max(0.0, self.last.unix_s - self.first.unix_s)
+        if self.restarted:
+            self.window_s = min(self.window_s, float(self.last.info.get("uptime_in_seconds") or 0))
 
     def value(self, name: str) -> Any:
         """A field of INFO, at the end."""
@@ -53,7 +58,7 @@ class Look:
     def grown(self, name: str) -> float:
         """By how much a counter of INFO grew from the first snapshot to the last."""
         self.require_window()
-        before = self.first.info.get(name, 0)
+        before = 0 if self.restarted else self.first.info.get(name, 0)
         return self.number(name) - float(before)
 
     def grown_in(self, prefix: str, member: str) -> dict[str, float]:
@@ -66,7 +71,7 @@ class Look:
         found = {}
         for name, values in self.last.info.items():
             if name.startswith(prefix) and isinstance(values, dict):
-                before = self.first.info.get(name, {})
+                before = {} if self.restarted else self.first.info.get(name, {})
                 found[name.removeprefix(prefix)] = values[member] - before.get(member, 0)
         return {name: by for name, by in found.items() if by > 0}
 
@@ -75,19 +80,14 @@ class Look:
         return self.grown(name) / self.window_s
 
     def require_window(self) -> None:
-        """That there are two snapshots of one life of the server."""
+        """That there are two snapshots, and so a time in between."""
         if self.window_s <= 0:
             raise UntoldError(
                 unknown(
-                    "there is one snapshot alone, and a rate needs two",
+                    "the server was restarted just now, and its counters began anew"
+                    if self.restarted
+                    else "there is one snapshot alone, and a rate needs two",
                     "look for some seconds, by --for; or run it to its end",
-                )
-            )
-        if self.first.info.get("run_id") != self.last.info.get("run_id"):
-            raise UntoldError(
-                unknown(
-                    "the server was restarted, and its counters began again",
-                    "look again, or see the rules on restarts",
                 )
             )
 

@@ -35,7 +35,11 @@ def lacks(*names, **others):
 
 
 ONCE = {"snapshots": [snapshot(10.0)]}
-RESTARTED = at_end(info={"run_id": "second"})
+RESTARTED = at_end(info={"run_id": "second"})  # just now
+LATELY = at_end(
+    {"info": {"evicted_keys": 50, "total_eviction_exceeded_time": 900}},
+    info={"run_id": "second", "uptime_in_seconds": 5},
+)
 NO_CONFIG = {"snapshots": [snapshot(at, refused={"config|get": "NOPERM"}) for at in (0.0, 10.0)]}
 for _look in NO_CONFIG["snapshots"]:
     _look.config.clear()
@@ -176,7 +180,7 @@ LOOK_CASES = {
         "not applicable": [NO_AOF],
     },
     "over-cap": {
-        "pass": [{}, info(total_eviction_exceeded_time=100)],
+        "pass": [{}, info(total_eviction_exceeded_time=100), LATELY],
         "fail": [
             info(total_eviction_exceeded_time=101),
             info(current_eviction_exceeded_time=1001),
@@ -231,7 +235,7 @@ LOOK_CASES = {
         "not applicable": [lacks("number_of_cached_scripts")],
     },
     "evictions": {
-        "pass": [info(sampled=True)],
+        "pass": [info(sampled=True), LATELY | SAMPLED],
         "fail": [info(sampled=True, evicted_keys=1)],
         "unknown": [ONCE | SAMPLED, RESTARTED | SAMPLED],
         "not applicable": [info(evicted_keys=1)],
