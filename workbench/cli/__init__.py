@@ -5,7 +5,7 @@ What a command does is in the rooms below. They are imported inside the commands
 longer than ``--help`` may.
 """
 
-from workbench.cli import run, capacity, serve, doctor, sample  # noqa: F401, I001  (order of the help)
+from workbench.cli import run, capacity, serve, doctor, watch, sample  # noqa: F401, I001  (order of the help)
 from workbench.cli import judge, errors, show, state, bench  # noqa: F401
 from workbench.cli.app import EXIT_CODES, app, main
 
