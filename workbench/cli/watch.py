@@ -195,7 +195,7 @@ def _picture(
     limit_bytes, source = watcher.limit
     shown = rows(watcher.boards, limit_bytes=limit_bytes, limit_source=source)
     bars = 10 if console.width < 100 else 16
-    sparks = max(12, min(KEPT, console.width - 66))
+    sparks = min(KEPT, console.width - 66) if console.width >= 78 else 0
 
     title = Table.grid(padding=(0, 2), expand=True)
     title.add_column(ratio=1)
@@ -206,14 +206,16 @@ def _picture(
     body = Table.grid(padding=(0, 1), expand=True)
     body.add_column(width=9, style="dim")
     body.add_column(ratio=1)
-    body.add_column(width=sparks, style="blue", no_wrap=True)
+    if sparks:
+        body.add_column(width=sparks, style="blue", no_wrap=True)
     for row in shown:
         text = Text()
         if row.share is not None:
             text.append(bar(row.share, bars), "red" if row.grave else "blue").append(" ")
         style = "dim" if not board.answered else "red" if row.grave else ""
         text.append(row.text, style)
-        body.add_row(row.label, text, sparkline(row.trail, sparks) if row.trail else "")
+        drawn = sparkline(row.trail, sparks) if row.trail else ""
+        body.add_row(row.label, text, *([drawn] if sparks else []))
 
     room = max(4, console.height - len(shown) - 6)
     return Group(title, Text(), body, Text(), *_findings(scene, events, room))
