@@ -10,6 +10,7 @@ __all__ = [
     "format_bytes",
     "format_count",
     "format_duration",
+    "format_rate",
     "format_share",
     "parse_bytes",
     "parse_duration",
@@ -92,6 +93,15 @@ def format_duration(seconds: float) -> str:
     if abs(seconds) >= 1e-3:
         return f"{_three_digits(seconds * 1e3)} ms"
     return f"{_three_digits(seconds * 1e6)} µs"
+
+
+def format_rate(rate_per_s: float) -> str:
+    """How often by the second: ``1,234/s``, ``0.25/s``; 0 only if it is not at all."""
+    if not math.isfinite(rate_per_s):
+        return "unknown"
+    if 0 < abs(rate_per_s) < 0.01:
+        return "< 0.01/s"
+    return f"{rate_per_s:,.0f}/s" if abs(rate_per_s) >= 99.95 else f"{rate_per_s:.3g}/s"
 
 
 def format_share(share: float) -> str:

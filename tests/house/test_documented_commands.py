@@ -101,7 +101,10 @@ def test_example_works(folder, redis_server, client, line):
     led = led.replace("runs/explored", str(folder / "runs" / "explored"))
     led = led.replace("/backup/redis", str(folder / "backups"))
     led = re.sub(r"(?<= )slo\.(?:md|xml)", lambda name: str(folder / name[0]), led)
+    led = led.replace("/var/log/redis/redis-server.log", str(GOLDEN / "logs" / "redis.log"))
     name, *words = shlex.split(led)[1:]
+    # Those that ask the server on the usual port, if no other is named.
+    at = {"REDIS_STATE_URL": redis_server.url} if name in {"doctor", "watch"} else {}
     if name == "seal":
         run = folder / "runs" / words[0]
         shutil.rmtree(run)
@@ -116,9 +119,10 @@ def test_example_works(folder, redis_server, client, line):
         shorter = {
             "run": ["--duration", "1s", "--rate", "60", "--no-report"],
             "sample": ["--for", "2s"],
+            "watch": [] if "--once" in words else ["--for", "2s"],
             "capacity": ["--from", "100", "--to", "100"],
         }
-        process = workbench(folder, name, *words, *shorter.get(name, []))
+        process = workbench(folder, name, *words, *shorter.get(name, []), **at)
         told = []
 
     out, err = process.communicate(timeout=90)

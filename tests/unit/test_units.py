@@ -11,6 +11,7 @@ from workbench.units import (
     format_bytes,
     format_count,
     format_duration,
+    format_rate,
     format_share,
     parse_bytes,
     parse_duration,
@@ -141,3 +142,19 @@ def test_a_share_is_zero_or_whole_only_if_it_is(share, text):
 def test_one_thing_is_not_told_as_several(number, text):
     """A sentence about a single turn must read well too."""
     assert format_count(number, "turn") == text
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "text"),
+    [
+        (0.0, "0/s"),
+        (0.0001, "< 0.01/s"),
+        (0.25, "0.25/s"),
+        (12.34, "12.3/s"),
+        (1234.5, "1,234/s"),
+        (float("nan"), "unknown"),
+    ],
+)
+def test_rate_is_printed_by_the_second(rate_per_s, text):
+    """And 0 only if it is not at all."""
+    assert format_rate(rate_per_s) == text

@@ -203,18 +203,17 @@ def dead_settings(run: Run) -> Judgement:
 )
 def aof_truncated(run: Run) -> Judgement:
     """Fails when the server's log says that it cut an AOF short and went on."""
-    log = run.path / "logs" / "redis.log"
+    logs = run.server_logs
     look = Look(run)
     if not look.aof:
         return not_applicable("the server keeps no AOF")
-    if not log.exists():
+    if not logs:
         return unknown(
             "the server's log cannot be read from here",
             "look in it for: AOF loaded anyway because aof-load-truncated is enabled",
         )
-    said = [
-        line for line in log.read_text(errors="replace").splitlines() if _TRUNCATED.search(line)
-    ]
+    lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
+    said = [line for line in lines if _TRUNCATED.search(line)]
     evidence = {"lines of the log": str(len(said))}
     if said:
         return fail(

@@ -119,6 +119,11 @@ class Run:
         return read_snapshots(self.path)
 
     @property
+    def server_logs(self) -> list[Path]:
+        """The logs of the servers that were started for it, the sampled one's first."""
+        return sorted((self.path / "logs").glob("redis*.log"), key=lambda log: (len(log.name), log))
+
+    @property
     def host_seen(self) -> bool:
         """Whether the manifest's host is the server's own, as far as it shows."""
         return bool(self.manifest.server.get("ours", True) or self.manifest.server.get("here"))

@@ -28,12 +28,13 @@ from workbench.runs.snapshot import Snapshot, write_snapshots
 from workbench.state import connect, redact
 from workbench.telemetry.snapshot import take_snapshot
 
-__all__ = ["Sampler", "main"]
+__all__ = ["Sampler", "is_possible", "main", "sample_of"]
 
 _FLUSH_S: Final = 5.0
 _UNREACHABLE_S: Final = 5.0
 _STEP_S: Final = 0.5
 _INT64: Final = range(-(2**63), 2**63)
+_COLUMNS: Final = frozenset(column.name for column in TABLES["samples"].columns)
 
 
 class Sampler:
@@ -126,15 +127,11 @@ class Sampler:
     def _sample(self, *, lag_s: float) -> list[Any]:
         asked_s = time.perf_counter()
         info: dict[str, Any] = self._client.info()
-        databases = [v for k, v in info.items() if k[:2] == "db" and k[2:].isdigit()]
         values = {
-            **info,
+            **sample_of(info),
             "unix_s": self._clock.unix_s(),
             "sample_lag_s": lag_s,
             "sample_us": 1e6 * (time.perf_counter() - asked_s),
-            "keys": sum(database["keys"] for database in databases),
-            "expires": sum(database["expires"] for database in databases),
-            "errorstat_MISCONF": _errors(info, "MISCONF"),
         }
         return [
             self._possible(column.name, values.get(column.name), integer=column.type == pa.int64())
@@ -146,12 +143,29 @@ class Sampler:
         The value, or None where it cannot be true: a server that subtracts more from an unsigned
         counter than it holds reports nearly 2^64. The first of each field is put on record.
         """
-        if value is None or not integer or (isinstance(value, int) and value in _INT64):
+        if value is None or not integer or is_possible(value):
             return value
         if name not in self._impossible:
             self._impossible.add(name)
             self._events.append((self._clock.unix_s(), 0.0, "impossible_value", name, str(value)))
         return None
+
+
+def sample_of(info: dict[str, Any]) -> dict[str, Any]:
+    """What a row of ``samples`` has of one INFO, by column; what INFO does not name is absent."""
+    databases = [v for k, v in info.items() if k[:2] == "db" and k[2:].isdigit()]
+    values = {
+        **info,
+        "keys": sum(database["keys"] for database in databases),
+        "expires": sum(database["expires"] for database in databases),
+        "errorstat_MISCONF": _errors(info, "MISCONF"),
+    }
+    return {name: value for name, value in values.items() if name in _COLUMNS}
+
+
+def is_possible(value: Any) -> bool:
+    """Whether it is a whole number that the table can hold."""
+    return isinstance(value, int) and value in _INT64
 
 
 def _errors(info: dict[str, Any], name: str) -> int | None:

@@ -1,16 +1,19 @@
-"""What a server's log says of its AOF rewrites, to the millisecond."""
+"""What a server's log says: its lines, and its AOF rewrites, to the millisecond."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-__all__ = ["RewriteSpan", "logged_rewrites"]
+__all__ = ["LogLine", "RewriteSpan", "log_line", "logged_rewrites"]
 
 # 2866:M 23 Nov 2026 08:50:24.908 * Background append only file rewriting started by pid 2871
+# A collector of logs puts words of its own before it: redis-state-1  | 1:M 23 Nov 2026 …
 _LINE = re.compile(
-    r"^\d+:[MCSX] (?P<time>\d+ \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3}) [.\-*#] (?P<text>.*)"
+    r"(?:^|[\s|])\d+:[MCSX] (?P<time>\d+ \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3}) "
+    r"(?P<level>[.\-*#]) (?P<text>.*)"
 )
+_LEVELS = {".": "debug", "-": "verbose", "*": "notice", "#": "warning"}
 _STARTED = "Background append only file rewriting started by pid"
 _REFUSED = "Can't rewrite append only file in background: fork"
 _SUCCEEDED = "Background AOF rewrite finished successfully"
@@ -20,6 +23,30 @@ _FAILED = re.compile(
     r"|Error trying to rename the temporary AOF|Can't .*AOF"
 )
 _COW = re.compile(r"Fork CoW for AOF rewrite: current (?P<mb>\d+) MB")
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """
+    One line of a server's log.
+
+    Attributes:
+        unix_s: when, if the server was started with ``TZ=UTC``: the log names no zone.
+        level: ``debug``, ``verbose``, ``notice`` or ``warning``.
+        text: what it says.
+    """
+
+    unix_s: float
+    level: str
+    text: str
+
+
+def log_line(line: str) -> LogLine | None:
+    """The line, taken apart; None for one that is not the log's own, such as a crash report's."""
+    match = _LINE.search(line)
+    if match is None:
+        return None
+    return LogLine(_unix_s(match["time"]), _LEVELS[match["level"]], match["text"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +81,10 @@ def logged_rewrites(log: str, *, end_unix_s: float) -> Iterator[RewriteSpan]:
     started: float | None = None
     detail = ""
     for line in log.splitlines():
-        match = _LINE.match(line)
-        if match is None:
+        found = log_line(line)
+        if found is None:
             continue
-        text = match["text"]
-        unix_s = _unix_s(match["time"])
+        text, unix_s = found.text, found.unix_s
         if text.startswith(_STARTED):
             if started is not None:
                 # One server rewrites once at a time: the first ended in a way that left no line,

@@ -57,7 +57,13 @@ _HOUR_S: Final = 3600
 _T = TypeVar("_T")
 
 
-def take_snapshot(client: Redis, *, keys: int = 0, unix_s: float | None = None) -> Snapshot:
+def take_snapshot(
+    client: Redis,
+    *,
+    keys: int = 0,
+    unix_s: float | None = None,
+    refused_before: Mapping[str, str] | None = None,
+) -> Snapshot:
     """
     Look at the server.
 
@@ -65,13 +71,19 @@ def take_snapshot(client: Redis, *, keys: int = 0, unix_s: float | None = None) 
         client: of the server.
         keys: how many keys to look at, at most; 0 for none.
         unix_s: the time of the look; by the wall clock if None.
+        refused_before: what was refused at the look before. It is not asked again, since each
+            refusal is an error in the server's own count.
 
     Raises:
         RedisError: the server does not answer, or not even to INFO.
     """
     refused: dict[str, str] = {}
+    known = refused_before or {}
 
     def asked(name: str, ask: Callable[[], _T]) -> _T | None:
+        if name in known:
+            refused[name] = known[name]
+            return None
         try:
             return ask()
         except (ConnectionError, TimeoutError):

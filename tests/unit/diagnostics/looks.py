@@ -79,6 +79,8 @@ def growing(bytes_per_s, seconds=60):
 TRUNCATED = (
     "1:M 26 Nov 2026 10:00:00.000 # AOF x.aof loaded anyway because aof-load-truncated is on\n"
 )
+CALM_LOG = "1:M 26 Nov 2026 10:00:00.000 * DB loaded from append only file: 0.000 seconds\n"
+ODD = "1:M 26 Nov 2026 10:00:00.000 # Possible SECURITY ATTACK detected.\n"
 SLOW = [
     SlowCommand(number=at, unix_s=1_700_000_003, duration_us=20_000, command="HGETALL")
     for at in range(4)
@@ -345,6 +347,11 @@ LOOK_CASES = {
             config(lfu_decay_time="5"),
         ],
         "unknown": [NO_CONFIG],
+    },
+    "error-patterns": {
+        "pass": [{"log": CALM_LOG}, {"log": CALM_LOG + TRUNCATED}],  # which has a rule of its own
+        "fail": [{"log": CALM_LOG + ODD}],
+        "unknown": [{}],
     },
     "aof-truncated": {
         "pass": [{"log": "1:M 26 Nov 2026 10:00:00.000 * DB loaded from append only file\n"}],

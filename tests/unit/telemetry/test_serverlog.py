@@ -2,7 +2,7 @@
 
 import pytest
 
-from workbench.telemetry.serverlog import RewriteSpan, logged_rewrites
+from workbench.telemetry.serverlog import LogLine, RewriteSpan, log_line, logged_rewrites
 
 REDIS_7_0_15 = """\
 14656:C 23 Nov 2026 09:35:27.645 # Configuration loaded
@@ -109,3 +109,11 @@ def test_fork_that_was_refused_is_a_rewrite_that_failed_at_once():
     (refused,) = spans(f"1:M 23 Nov 2026 09:35:21.000 # {text}\n")
 
     assert (refused.outcome, refused.duration_s, refused.detail) == ("err", 0.0, text)
+
+
+def test_line_is_taken_apart_with_its_level():
+    """Behind whatever a collector of logs puts before it; what is no line of the log is None."""
+    found = log_line("redis-1  | 1:M 23 Nov 2026 08:50:24.908 # Server initialized")
+
+    assert found == LogLine(1795423824.908, "warning", "Server initialized")
+    assert log_line("------ STACK TRACE ------") is None
