@@ -9,6 +9,7 @@ as much as the command.
 from typing import TYPE_CHECKING, Any
 
 from redis import ConnectionPool, MaxConnectionsError, Redis
+from redis.maint_notifications import MaintNotificationsConfig
 
 from loadtests.drivers.turn import GONE, Done, apply, failed
 from workbench.flows.model import Edit
@@ -26,7 +27,11 @@ def open_slot(url: str, *, ttl_s: float, timeout_s: float = 1.0) -> "ReferenceSl
     pool = getattr(client, "connection_pool", None)
     if type(pool) is ConnectionPool:
         client.connection_pool = _OneConnection(
-            pool.connection_class, max_connections=1, **pool.connection_kwargs
+            pool.connection_class,
+            max_connections=1,
+            # A pool keeps it from its connections; left out, each would ask, and Redis 7.0 refuse.
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
+            **pool.connection_kwargs,
         )
     return ReferenceSlot(client, ttl_s)
 

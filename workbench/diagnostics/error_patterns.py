@@ -22,7 +22,7 @@ _CHARACTERS_MAX = 120
     "people's conversations next",
     remedy=Remedy(
         redis_conf="none: it depends on the message; loglevel notice keeps such lines in the log",
-        compose="docker compose logs SERVICE, and workbench errors --log on what it prints",
+        compose="docker compose logs redis-state",
         ecs="logConfiguration: the awslogs driver, so that the log outlives the task",
     ),
     source="lines of level # (warning) in the server's log, without those of start and shutdown "

@@ -77,7 +77,7 @@ def growing(bytes_per_s, seconds=60):
 
 
 TRUNCATED = (
-    "1:M 26 Nov 2026 10:00:00.000 # AOF x.aof loaded anyway because aof-load-truncated is on\n"
+    "1:M 26 Nov 2026 10:00:00.000 # AOF x.aof loaded anyway because aof-load-truncated is enabled\n"
 )
 CALM_LOG = "1:M 26 Nov 2026 10:00:00.000 * DB loaded from append only file: 0.000 seconds\n"
 ODD = "1:M 26 Nov 2026 10:00:00.000 # Possible SECURITY ATTACK detected.\n"
