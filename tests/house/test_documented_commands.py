@@ -111,8 +111,11 @@ def test_example_works(folder, redis_server, client, line):
             "run": ["--duration", "1s", "--rate", "60", "--no-report"],
             "sample": ["--for", "2s"],
             "capacity": ["--from", "100", "--to", "100"],
+            "export": ["--once"],
         }
-        process = workbench(folder, name, *words, *shorter.get(name, []))
+        # Without a URL these look at the usual port; others would start a server of their own.
+        named = {"REDIS_STATE_URL": redis_server.url} if name in {"export", "health"} else {}
+        process = workbench(folder, name, *words, *shorter.get(name, []), **named)
         told = []
 
     out, err = process.communicate(timeout=90)

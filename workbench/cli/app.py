@@ -26,6 +26,7 @@ __all__ = [
     "exit_code",
     "main",
     "near",
+    "positive_bytes",
     "progress",
     "tell",
     "tell_findings",
@@ -33,12 +34,15 @@ __all__ = [
 
 EXIT_CODES: Final = {
     0: "every rule passed, with `--slo` every objective; `capacity` found a rate that meets the "
-    "objectives; or `--exit-zero` was given and all was carried out",
+    "objectives; `health` found the server well; or `--exit-zero` was given and all was carried "
+    "out",
     1: "a rule of severity critical or warning failed, an objective of `--slo` was broken, the "
-    "lowest rate of `capacity` does not meet the objectives, or updates were lost",
+    "lowest rate of `capacity` does not meet the objectives, `health` found the server unwell, or "
+    "updates were lost",
     2: "the request is wrong, or its target was refused; nothing was started",
     3: "the run is invalid, or there is too little to tell; with `--slo` too little to tell of an "
-    "objective; `capacity` cannot be told, as where the generator was the limit",
+    "objective; `capacity` cannot be told, as where the generator was the limit; `health` may not "
+    "ask INFO",
     4: "no server can be had, the run failed, or the disk took no more",
     130: "interrupted",
 }
@@ -204,6 +208,21 @@ def near(path: Path) -> Path:
     whole = path.resolve()
     here = Path.cwd()
     return whole.relative_to(here) if whole.is_relative_to(here) else whole
+
+
+def positive_bytes(option: str, text: str) -> int:
+    """
+    A size that an option was given.
+
+    Raises:
+        UsageError: it is no size, or 0.
+    """
+    from workbench.units import parse_bytes
+
+    found = parse_bytes(text)
+    if not found:
+        raise UsageError(f"{option} is {text}; leave it out if there is none")
+    return found
 
 
 def progress(text: str) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.app import AsJson, app, tell
+from workbench.cli.app import AsJson, app, positive_bytes, tell
 
 __all__ = ["health"]
 
@@ -53,7 +53,7 @@ def health(
     """
     from workbench.errors import UsageError
     from workbench.telemetry.health import check_health
-    from workbench.units import parse_bytes, parse_duration
+    from workbench.units import parse_duration
 
     timeout_s = parse_duration(timeout)
     if not 0.01 <= timeout_s <= 60:
@@ -64,9 +64,7 @@ def health(
         )
     if max_rewrite_failures < 1:
         raise UsageError(f"--max-rewrite-failures is {max_rewrite_failures}; 1 is the least")
-    limit_bytes = None if limit is None else parse_bytes(limit)
-    if limit_bytes == 0:
-        raise UsageError("--limit is 0; leave it out if there is none")
+    limit_bytes = None if limit is None else positive_bytes("--limit", limit)
     found = check_health(
         url,
         timeout_s=timeout_s,

@@ -29,7 +29,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from workbench.errors import UsageError
-from workbench.telemetry.host import memory_limit, process_of_server
+from workbench.telemetry.host import container_limit_bytes, process_of_server
 from workbench.units import format_bytes, format_duration, format_share
 
 __all__ = ["ACL_LINE", "ACL_LINE_PROBE", "PROBE_PREFIX", "Check", "Checkup", "check_health"]
@@ -247,9 +247,7 @@ def _looked_at(
     except _RefusedError as error:
         return [Check("info", "unknown", f"INFO is refused: {error}")]
     if limit_bytes is None and (process := process_of_server(client.connection_pool, info)):
-        limit_bytes, source = memory_limit(process / "cgroup")
-        if not source.startswith("cgroup"):
-            limit_bytes = None  # it shares the RAM with others: no container's limit
+        limit_bytes = container_limit_bytes(process)
     return [
         _loading(info),
         _persistence(info, failures_max),

@@ -12,6 +12,7 @@ from typing import Any
 from workbench.runs.snapshot import Host
 
 __all__ = [
+    "container_limit_bytes",
     "describe_host",
     "disk_free_bytes",
     "filesystem",
@@ -147,6 +148,19 @@ def memory_limit(cgroups: Path | None = None) -> tuple[int | None, str]:
         elif "memory" in controllers.split(","):
             found += _limits(_CGROUP_V1, group, "memory.limit_in_bytes", "cgroup v1")
     return min(found, default=(None, "unknown"))
+
+
+def container_limit_bytes(process: Path) -> int | None:
+    """
+    The memory limit of a process's container, B; None if none shows.
+
+    The RAM is none: what else runs on the machine takes of it too.
+
+    Args:
+        process: its folder in /proc.
+    """
+    limit_bytes, source = memory_limit(process / "cgroup")
+    return limit_bytes if source.startswith("cgroup") else None
 
 
 def _limits(root: Path, group: str, name: str, source: str) -> list[tuple[int, str]]:
