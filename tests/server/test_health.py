@@ -216,6 +216,7 @@ def test_full_disk_is_not_healthy_though_ping_exits_with_0(tmp_path, server_bina
     assert codes == [1, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.capability("mount")
 def test_disk_that_fills_up_is_not_healthy(tmp_path, start_server):
     """A file system of 2 MiB, in memory."""
