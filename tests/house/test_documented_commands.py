@@ -90,6 +90,9 @@ def folder(tmp_path):
     return tmp_path
 
 
+USUAL_PORT = {"doctor", "watch", "export", "health"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("line", OURS)
 def test_example_works(folder, redis_server, client, line):
@@ -104,7 +107,7 @@ def test_example_works(folder, redis_server, client, line):
     led = led.replace("/var/log/redis/redis-server.log", str(GOLDEN / "logs" / "redis.log"))
     name, *words = shlex.split(led)[1:]
     # Those that ask the server on the usual port, if no other is named.
-    at = {"REDIS_STATE_URL": redis_server.url} if name in {"doctor", "watch"} else {}
+    at = {"REDIS_STATE_URL": redis_server.url} if name in USUAL_PORT else {}
     if name == "seal":
         run = folder / "runs" / words[0]
         shutil.rmtree(run)
@@ -121,6 +124,7 @@ def test_example_works(folder, redis_server, client, line):
             "sample": ["--for", "2s"],
             "watch": [] if "--once" in words else ["--for", "2s"],
             "capacity": ["--from", "100", "--to", "100"],
+            "export": ["--once"],
         }
         process = workbench(folder, name, *words, *shorter.get(name, []), **at)
         told = []

@@ -26,6 +26,7 @@ __all__ = [
     "exit_code",
     "main",
     "near",
+    "positive_bytes",
     "progress",
     "tell",
     "tell_findings",
@@ -37,12 +38,12 @@ EXIT_CODES: Final = {
     1: "something is wrong: a rule of severity critical or warning failed, an objective was "
     "broken, updates were lost; the lowest rate of `capacity` does not meet the objectives; "
     "`config check` found a difference that matters; a rehearsed `restore` is not what was "
-    "backed up, or over its cap",
+    "backed up, or over its cap; `health` found the server unwell",
     2: "the request is wrong, its target was refused, or the file that it names is damaged or "
     "not what it should be; nothing was started",
     3: "it cannot be told: the run is invalid, or there is too little to tell of a rule or an "
     "objective; in `capacity` the generator was the limit; `config check` did not read all "
-    "that sets the server",
+    "that sets the server; `health` may not ask INFO",
     4: "no server can be had, the run or the backup failed, or the disk took no more",
     130: "interrupted",
 }
@@ -202,6 +203,21 @@ def near(path: Path) -> Path:
     whole = path.resolve()
     here = Path.cwd()
     return whole.relative_to(here) if whole.is_relative_to(here) else whole
+
+
+def positive_bytes(option: str, text: str) -> int:
+    """
+    A size that an option was given.
+
+    Raises:
+        UsageError: it is no size, or 0.
+    """
+    from workbench.units import parse_bytes
+
+    found = parse_bytes(text)
+    if not found:
+        raise UsageError(f"{option} is {text}; leave it out if there is none")
+    return found
 
 
 def progress(text: str) -> None:

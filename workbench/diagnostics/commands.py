@@ -4,6 +4,7 @@ from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicabl
 from workbench.diagnostics.limits import (
     BIG_VALUE_BYTES,
     CPU_SHARE_MAX,
+    ERRORS_MIN,
     ERRORS_SHARE_MAX,
     LATENCY_EVENT_MS_MAX,
     MISSES_SHARE_MAX,
@@ -27,7 +28,6 @@ __all__ = [
 
 _CALLS_MIN = 1000
 _SLOW_MIN = 3
-_ERRORS_MIN = 10
 _READS_MIN = 100
 _WHOLE_KEYSPACE = ("keys", "flushall", "flushdb", "sort", "smembers", "hgetall", "lrange")
 _ALWAYS_SLOW = frozenset({"keys", "flushall", "flushdb"})
@@ -317,7 +317,7 @@ def error_replies(run: Run) -> Judgement:
     named = sorted(kinds.items(), key=lambda kind: -kind[1])[:5]
     evidence = {"errors": f"{errors:,.0f} of {commands:,.0f} commands"}
     evidence |= {name: f"{count:,.0f}" for name, count in named}
-    if errors >= _ERRORS_MIN and errors > ERRORS_SHARE_MAX * max(1.0, commands):
+    if errors >= ERRORS_MIN and errors > ERRORS_SHARE_MAX * max(1.0, commands):
         most = f", most of them {named[0][0]}" if named else ""
         return fail(
             f"{errors:,.0f} commands were answered by an error{most}", evidence, "see which"

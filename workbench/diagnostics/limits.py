@@ -19,6 +19,7 @@ __all__ = [
     "CONNECTIONS_PER_COMMAND_MAX",
     "COW_SHARE_MAX",
     "CPU_SHARE_MAX",
+    "ERRORS_MIN",
     "ERRORS_SHARE_MAX",
     "EXCEEDED_MS_PER_S_MAX",
     "EXPIRING_AT_ONCE_SHARE_MAX",
@@ -42,7 +43,10 @@ LARGE_BYTES: Final = 64 * MIB
 """Below this a server's own memory weighs so much that ratios of memory say nothing."""
 
 FULL_SHARE: Final = 0.9
-"""Of maxmemory; a server that refuses rather than evicts has to be looked at from there on."""
+"""
+Of maxmemory; a server that refuses rather than evicts has to be looked at from there on. And of
+a container's memory, beyond which the kernel kills.
+"""
 
 FRAGMENTATION_RATIO_MAX: Final = 1.4
 """Resident over used memory (MEMORY DOCTOR)."""
@@ -100,6 +104,9 @@ MISSES_SHARE_MAX: Final = 0.5
 
 ERRORS_SHARE_MAX: Final = 0.01
 """Of commands that were answered by an error."""
+
+ERRORS_MIN: Final = 10
+"""So few errors are no share of anything."""
 
 BIG_VALUE_BYTES: Final = 32 * 1024
 """One conversation with its key."""

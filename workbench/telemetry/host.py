@@ -11,7 +11,15 @@ from typing import Any
 
 from workbench.runs.snapshot import Host
 
-__all__ = ["describe_host", "filesystem", "host_of_server", "memory_limit"]
+__all__ = [
+    "container_limit_bytes",
+    "describe_host",
+    "disk_free_bytes",
+    "filesystem",
+    "host_of_server",
+    "memory_limit",
+    "process_of_server",
+]
 
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 _CGROUP_V2 = Path("/sys/fs/cgroup")
@@ -46,7 +54,7 @@ def describe_host(folder: Path) -> dict[str, Any]:
         "overcommit_memory": _integer(Path("/proc/sys/vm/overcommit_memory")),
         "transparent_hugepage": _chosen(Path("/sys/kernel/mm/transparent_hugepage/enabled")),
         "filesystem": filesystem(folder),
-        "disk_free_bytes": _disk_free_bytes(folder),
+        "disk_free_bytes": disk_free_bytes(folder),
     }
 
 
@@ -69,21 +77,13 @@ def host_of_server(pool: Any, info: Mapping[str, Any], folder: str) -> Host | No
     """
     What this host shows of the server's process; None if the server is not seen to run here.
 
-    It is seen where the connection goes to this machine, and the process that the server says it
-    is bears a server's title with the server's port: in a container it names a process of its own.
-
     Args:
         pool: connection pool of the client.
         info: the server's INFO.
         folder: its ``dir``, as CONFIG GET says; empty if it does not.
     """
-    address = str(pool.connection_kwargs.get("host", "localhost"))
-    pid = info.get("process_id")
-    if not _loopback(address) or not isinstance(pid, int):
-        return None
-    process = Path(f"/proc/{pid}")
-    title = _text(process / "cmdline").replace("\0", " ")
-    if "-server" not in title or f":{info.get('tcp_port')}" not in title:
+    process = process_of_server(pool, info)
+    if process is None:
         return None
     limit_bytes, source = memory_limit(process / "cgroup")
     status = _kib_lines(process / "status")
@@ -103,8 +103,30 @@ def host_of_server(pool: Any, info: Mapping[str, Any], folder: str) -> Host | No
         overcommit_memory=_integer(Path("/proc/sys/vm/overcommit_memory")),
         available_bytes=_available_bytes(),
         filesystem=filesystem(at) if at else None,
-        disk_free_bytes=_disk_free_bytes(at) if at else None,
+        disk_free_bytes=disk_free_bytes(at) if at else None,
     )
+
+
+def process_of_server(pool: Any, info: Mapping[str, Any]) -> Path | None:
+    """
+    The server's folder in /proc; None if the server is not seen to run here.
+
+    It is seen where the connection goes to this machine, and the process that the server says it
+    is bears a server's title with the server's port: in a container it names a process of its own.
+
+    Args:
+        pool: connection pool of the client.
+        info: the server's INFO.
+    """
+    address = str(pool.connection_kwargs.get("host", "localhost"))
+    pid = info.get("process_id")
+    if not _loopback(address) or not isinstance(pid, int):
+        return None
+    process = Path(f"/proc/{pid}")
+    title = _text(process / "cmdline").replace("\0", " ")
+    if "-server" not in title or f":{info.get('tcp_port')}" not in title:
+        return None
+    return process
 
 
 def memory_limit(cgroups: Path | None = None) -> tuple[int | None, str]:
@@ -126,6 +148,19 @@ def memory_limit(cgroups: Path | None = None) -> tuple[int | None, str]:
         elif "memory" in controllers.split(","):
             found += _limits(_CGROUP_V1, group, "memory.limit_in_bytes", "cgroup v1")
     return min(found, default=(None, "unknown"))
+
+
+def container_limit_bytes(process: Path) -> int | None:
+    """
+    The memory limit of a process's container, B; None if none shows.
+
+    The RAM is none: what else runs on the machine takes of it too.
+
+    Args:
+        process: its folder in /proc.
+    """
+    limit_bytes, source = memory_limit(process / "cgroup")
+    return limit_bytes if source.startswith("cgroup") else None
 
 
 def _limits(root: Path, group: str, name: str, source: str) -> list[tuple[int, str]]:
@@ -179,7 +214,8 @@ def _available_bytes() -> int | None:
     return 1024 * int(match[1]) if match else None
 
 
-def _disk_free_bytes(folder: Path) -> int | None:
+def disk_free_bytes(folder: Path) -> int | None:
+    """What is free on the disk that a folder lies on, B; None if it does not show."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:

@@ -19,7 +19,7 @@ from workbench.runs.snapshot import Clients, KeysOfPrefix, LatencyEvent, SlowCom
 from workbench.state import redact
 from workbench.telemetry.host import host_of_server
 
-__all__ = ["ACL_LINE", "ACL_LINE_KEYS", "COMMANDS", "settings", "take_snapshot"]
+__all__ = ["ACL_LINE", "ACL_LINE_KEYS", "COMMANDS", "sampled_keys", "settings", "take_snapshot"]
 
 COMMANDS: Final = (
     "ping",
@@ -104,7 +104,7 @@ def take_snapshot(
         clients=asked("client|list", lambda: _clients(client, info)),
         default_user=_rules(default) if default else None,
         password_set=_closed(default) if default else None,
-        keys=asked("scan", lambda: _keys(client, keys)) if keys else None,
+        keys=asked("scan", lambda: sampled_keys(client, keys)) if keys else None,
         host=host_of_server(client.connection_pool, info, str(found.get("dir") or "")),
         refused=refused,
     )
@@ -171,7 +171,13 @@ def _closed(user: Mapping[str, Any]) -> bool:
     return "off" in flags or not (user.get("enabled", True) and "nopass" in flags)
 
 
-def _keys(client: Redis, count: int) -> dict[str, KeysOfPrefix]:
+def sampled_keys(client: Redis, count: int) -> dict[str, KeysOfPrefix]:
+    """
+    So many keys at most, by SCAN in slices, in figures by prefix.
+
+    Raises:
+        RedisError: the user may not, or the server does not answer.
+    """
     found: dict[str, list[tuple[int, int | None, int | None]]] = {}
     names = _names(client)
     left = count

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from workbench.telemetry import host
-from workbench.telemetry.host import describe_host, filesystem, memory_limit
+from workbench.telemetry.host import container_limit_bytes, describe_host, filesystem, memory_limit
 
 GIB = 1024**3
 RAM = 16 * GIB
@@ -35,6 +35,16 @@ def test_limit_of_cgroup_v2_counts(tree):
     write(tree / "v2/task/redis/memory.max", 2 * GIB)
 
     assert memory_limit() == (2 * GIB, "cgroup v2")
+
+
+def test_ram_is_no_limit_of_a_container(tree):
+    """What else runs on the machine takes of it too."""
+    write(tree / "process/cgroup", "0::/task/redis")
+    before = container_limit_bytes(tree / "process")
+    write(tree / "v2/task/redis/memory.max", 2 * GIB)
+
+    assert before is None
+    assert container_limit_bytes(tree / "process") == 2 * GIB
 
 
 def test_limit_of_cgroup_v1_counts(tree):
