@@ -38,8 +38,9 @@ from workbench.server.faults.model import FAULTS
 from workbench.server.guard import admit, parse_target
 from workbench.server.process import PrivateServer, tail
 from workbench.server.profiles import INSTRUMENTS
-from workbench.state import connect, redact
+from workbench.state import redact
 from workbench.telemetry.host import describe_host, host_of_server
+from workbench.telemetry.onlooker import onlooker
 from workbench.telemetry.snapshot import settings
 from workbench.units import format_duration
 
@@ -390,7 +391,7 @@ def _make_run_dir(out: Path, name: str) -> Path:
 
 
 def _describe_server(url: str, server: PrivateServer | None) -> dict[str, object]:
-    with connect(url, timeout_s=5.0) as client:
+    with onlooker(url, timeout_s=5.0) as client:
         info = client.info("server") | client.info("memory")
         described: dict[str, object] = {
             "url": redact(url),
@@ -408,7 +409,7 @@ def _describe_server(url: str, server: PrivateServer | None) -> dict[str, object
 
 def _host_of(url: str, here: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of the host of a server that is not ours: little, unless it is this one."""
-    with connect(url, timeout_s=5.0) as client:
+    with onlooker(url, timeout_s=5.0) as client:
         folder = ""
         with suppress(RedisError):
             folder = client.config_get("dir").get("dir") or ""
