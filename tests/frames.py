@@ -159,6 +159,7 @@ CALM_INFO: dict[str, Any] = {
     "total_connections_received": 10,
     "total_error_replies": 0,
     "latest_fork_usec": 500,
+    "rdb_last_bgsave_status": "ok",
     "aof_enabled": 1,
     "aof_rewrites": 0,
     "aof_rewrite_in_progress": 0,
@@ -172,13 +173,14 @@ CALM_INFO: dict[str, Any] = {
     "pubsub_channels": 0,
     "pubsub_patterns": 0,
     "db0": {"keys": 1000, "expires": 1000},
-    "cmdstat_get": {"calls": 5000},
+    "cmdstat_get": {"calls": 10_000},
     "latency_percentiles_usec_get": {"p50": 1.0, "p99": 3.0, "p99.9": 20.0},
 }
 """INFO of a server with which all is well."""
 
 CALM_CONFIG = {
     "save": "",
+    "appendonly": "yes",
     "bind": "127.0.0.1",
     "protected-mode": "yes",
     "maxmemory-policy": "allkeys-lru",

@@ -4,8 +4,8 @@ import math
 import os
 import platform
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from workbench.registry import Registry
@@ -61,13 +61,19 @@ class Report:
 
     Attributes:
         bench: its name.
-        noisy: the same command, measured twice, differed by more than 5 %.
+        noisy: the same command, measured twice, differed by more than 5 %; where verdicts are
+            counted, one of them changed when the same was done again.
+        server: what it was measured on.
+        details: what else programs are told, by name.
+        table: the same for people; empty if there is none.
     """
 
     bench: str
     noisy: bool
     figures: Sequence[Figure]
     server: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    table: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For programs."""
@@ -83,6 +89,7 @@ class Report:
             },
             "noisy": self.noisy,
             "figures": [asdict(figure) for figure in self.figures],
+            **self.details,
         }
 
     @property
@@ -108,10 +115,12 @@ class Bench:
     Attributes:
         measure: it.
         takes: how long, if not quick: ``about ten minutes``.
+        page: makes a page of documentation of what a report tells programs; None if there is none.
     """
 
     measure: Measure
     takes: str
+    page: Callable[[Mapping[str, Any]], str] | None = None
 
 
 BENCHES: "Final[Registry[Bench]]" = Registry("bench", "workbench.benches")

@@ -6,18 +6,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.app import AsJson, app, progress, tell
+from workbench.cli.app import AsJson, app, near, progress, tell
 
 if TYPE_CHECKING:
-    from workbench.benches.figure import Figure, Report
+    from workbench.benches.figure import Bench, Figure, Report
 
 __all__ = ["bench"]
 
 
 @app.command("bench")
 def bench(
-    name: Annotated[str, typer.Argument(help="Which bench: ledger, load, state.")] = "state",
+    name: Annotated[
+        str, typer.Argument(help="Which bench: diagnosis, ledger, load, overhead, state.")
+    ] = "state",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds, same figures.")] = False,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(help="Where to write the page of documentation that a bench makes."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -31,12 +37,15 @@ def bench(
       workbench bench state --json
       workbench bench load
       workbench bench ledger --quick
+      workbench bench diagnosis --markdown docs/reference/diagnosis.md
     """
     from workbench.benches.figure import BENCHES
     from workbench.server.process import PrivateServer
     from workbench.server.profiles import profile
 
     chosen = BENCHES[name]
+    if markdown is not None:
+        _check_page(name, chosen, markdown, quick=quick)
     with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
         progress("measuring on a private server" + ("" if quick else f"; {chosen.takes}"))
         with PrivateServer(profile("demo"), Path(folder)) as server:
@@ -45,12 +54,38 @@ def bench(
         tell(report.as_dict())
     else:
         _print(report)
+    if markdown is not None and chosen.page is not None:
+        _write(markdown, chosen.page(report.as_dict()))
+        if not as_json:
+            typer.echo(near(markdown))
     if report.failed:
         raise typer.Exit(1)
 
 
+def _check_page(name: str, chosen: "Bench", markdown: Path, *, quick: bool) -> None:
+    """Refuse before minutes are spent on a page that cannot be written."""
+    from workbench.benches.figure import BENCHES
+    from workbench.errors import UsageError
+
+    if chosen.page is None:
+        makers = ", ".join(each for each in BENCHES if BENCHES[each].page)
+        raise UsageError(f"the bench {name} makes no page; --markdown is for: {makers}")
+    if quick:
+        raise UsageError("a page is made of all figures: leave out --quick, or --markdown")
+    if not markdown.parent.is_dir() or markdown.is_dir():
+        raise UsageError(f"--markdown is {markdown}: name a file in a folder that is there")
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
 def _print(report: "Report") -> None:
     typer.echo(f"{report.server}{', on a noisy machine' if report.noisy else ''}")
+    if report.table:
+        typer.echo(report.table)
     for figure in report.figures:
         typer.echo(f"{_value(figure):>24}  {figure.title}")
         if figure.must is not None:

@@ -32,14 +32,16 @@ _TRUNCATED = re.compile(r"loaded anyway because aof-load-truncated|Truncating th
     needs=("snapshots",),
     why="without AOF and snapshots a restart loses every conversation",
     remedy=Remedy.directives("appendonly yes", "appendfsync everysec"),
-    source="INFO aof_enabled, CONFIG save; Redis persistence guide",
+    source="INFO aof_enabled, CONFIG appendonly and save; Redis persistence guide",
 )
 def persistence_off(run: Run) -> Judgement:
     """Fails when there is no AOF, and no save points."""
     look = Look(run)
     save = look.setting("save")
-    evidence = {"appendonly": "yes" if look.aof else "no", "save": save or '""'}
-    if not look.aof and not save:
+    # INFO's aof_enabled is 0 until the server has loaded.
+    kept = look.aof or look.on("appendonly")
+    evidence = {"appendonly": "yes" if kept else "no", "save": save or '""'}
+    if not kept and not save:
         return fail("the server keeps nothing on disk", evidence, "keep an AOF")
     return ok("the server keeps its data on disk", evidence)
 

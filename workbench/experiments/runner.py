@@ -44,9 +44,10 @@ from workbench.server.faults.model import FAULTS
 from workbench.server.guard import admit, parse_target
 from workbench.server.process import PrivateServer, tail
 from workbench.server.profiles import INSTRUMENTS
-from workbench.state import connect, redact
+from workbench.state import redact
 from workbench.telemetry.host import describe_host, host_of_server
 from workbench.telemetry.keyspace import ACL_RULES, NOTE, left_behind, notes_of, put_back, refusal
+from workbench.telemetry.onlooker import onlooker
 from workbench.telemetry.snapshot import settings
 from workbench.units import format_duration
 
@@ -377,7 +378,7 @@ def _put_back(url: str, recording: _Recording, say: Say) -> None:
         return
     ours = recording.manifest.server.get("ours")
     try:
-        with connect(url, timeout_s=5.0) as client:
+        with onlooker(url, timeout_s=5.0) as client:
             done = put_back(client, note)
     except RedisError as error:
         if ours:  # it is gone, and its setting with it
@@ -392,7 +393,7 @@ def _put_back(url: str, recording: _Recording, say: Say) -> None:
 
 def _prepare_events(url: str, out: Path, say: Say) -> None:
     """Put back what a killed ledger of this server left, and refuse a server that forbids it."""
-    with connect(url, timeout_s=5.0) as client:
+    with onlooker(url, timeout_s=5.0) as client:
         for note in notes_of(url, out):
             if not is_held(note.parent):
                 say(f"{note.parent.name} was killed; {put_back(client, note)}")
@@ -488,7 +489,7 @@ def _make_run_dir(out: Path, name: str) -> Path:
 
 
 def _describe_server(url: str, server: PrivateServer | None) -> dict[str, object]:
-    with connect(url, timeout_s=5.0) as client:
+    with onlooker(url, timeout_s=5.0) as client:
         info = client.info("server") | client.info("memory")
         described: dict[str, object] = {
             "url": redact(url),
@@ -506,7 +507,7 @@ def _describe_server(url: str, server: PrivateServer | None) -> dict[str, object
 
 def _host_of(url: str, here: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of the host of a server that is not ours: little, unless it is this one."""
-    with connect(url, timeout_s=5.0) as client:
+    with onlooker(url, timeout_s=5.0) as client:
         folder = ""
         with suppress(RedisError):
             folder = client.config_get("dir").get("dir") or ""

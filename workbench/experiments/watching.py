@@ -21,8 +21,9 @@ from workbench.runs.live import LiveRun
 from workbench.runs.schema import TABLES
 from workbench.runs.snapshot import Snapshot
 from workbench.server.guard import parse_target
-from workbench.state import connect, redact
+from workbench.state import redact
 from workbench.telemetry.board import Board, Boards, Reading
+from workbench.telemetry.onlooker import onlooker
 from workbench.telemetry.sampler import is_possible, sample_of
 from workbench.telemetry.snapshot import take_snapshot
 
@@ -92,9 +93,7 @@ class Watcher:
             each.id for each in RULES.values() if set(each.needs) <= {"samples", "snapshots"}
         ]
         try:
-            self._client: Redis = connect(
-                url, timeout_s=_TIMEOUT_S, max_connections=2, breaker=None
-            )
+            self._client: Redis = onlooker(url, timeout_s=_TIMEOUT_S, max_connections=2)
             self._client.info("server")
         except RedisError as error:
             raise ServerNotReadyError(

@@ -20,9 +20,10 @@ from redis.exceptions import BusyLoadingError, ConnectionError, RedisError, Time
 
 from workbench.errors import UsageError
 from workbench.runs.snapshot import KeysOfPrefix
-from workbench.state import connect, redact
+from workbench.state import redact
 from workbench.telemetry.host import container_limit_bytes, disk_free_bytes, process_of_server
 from workbench.telemetry.metrics import METRICS, Reading, Sample, samples
+from workbench.telemetry.onlooker import onlooker
 from workbench.telemetry.snapshot import KEY_COMMANDS, sampled_keys
 
 __all__ = [
@@ -63,7 +64,7 @@ class Observer:
     def __init__(
         self, url: str, *, say: Say, keys: int = 0, limit_bytes: int | None = None
     ) -> None:
-        self._client = connect(url, timeout_s=2.0, max_connections=1)
+        self._client = onlooker(url, timeout_s=2.0, max_connections=1)
         self._say = say
         self._keys = keys
         self._limit_bytes = limit_bytes

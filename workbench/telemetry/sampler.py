@@ -25,7 +25,8 @@ from workbench.runs.clock import Clock
 from workbench.runs.recorder import TableWriter
 from workbench.runs.schema import TABLES
 from workbench.runs.snapshot import Snapshot, write_snapshots
-from workbench.state import connect, redact
+from workbench.state import redact
+from workbench.telemetry.onlooker import onlooker
 from workbench.telemetry.snapshot import take_snapshot
 
 __all__ = ["Sampler", "is_possible", "main", "sample_of"]
@@ -183,7 +184,7 @@ def main() -> int:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the conductor decides when to stop
     orders = json.loads(sys.stdin.readline())
-    client = connect(orders["url"], timeout_s=2.0, max_connections=1)
+    client = onlooker(orders["url"], timeout_s=2.0, max_connections=1)
     sampler = Sampler(
         client,
         Path(orders["run_dir"]),

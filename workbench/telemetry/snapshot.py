@@ -13,7 +13,13 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from redis import Redis
-from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
 
 from workbench.runs.snapshot import Clients, KeysOfPrefix, LatencyEvent, SlowCommand, Snapshot
 from workbench.state import redact
@@ -86,8 +92,11 @@ def take_snapshot(
             return None
         try:
             return ask()
-        except (ConnectionError, TimeoutError):
-            raise
+        except (ConnectionError, TimeoutError) as error:
+            if not isinstance(error, BusyLoadingError):  # which is an answer
+                raise
+            refused[name] = str(error)[:200]
+            return None
         except (ResponseError, RedisError) as error:
             refused[name] = redact(str(error))[:200]
             return None

@@ -115,7 +115,7 @@ LOOK_CASES = {
         "unknown": [at_end(**FAR), at_end(host={"transparent_hugepage": None})],
     },
     "fork-slow": {
-        "pass": [{}],
+        "pass": [{}, info(latest_fork_usec=19_000, used_memory_rss=64 * MIB)],
         "fail": [
             info(latest_fork_usec=100_001),
             info(latest_fork_usec=30_000, used_memory_rss=LARGE),
@@ -304,9 +304,30 @@ LOOK_CASES = {
         "unknown": [NO_CONFIG],
     },
     "persistence-off": {
-        "pass": [{}, at_end(config={"save": "3600 1"}, info={"aof_enabled": 0})],
-        "fail": [NO_AOF],
+        "pass": [
+            {},
+            at_end(config={"save": "3600 1", "appendonly": "no"}, info={"aof_enabled": 0}),
+            NO_AOF,  # which it says while it loads
+        ],
+        "fail": [at_end(config={"appendonly": "no"}, info={"aof_enabled": 0})],
         "unknown": [NO_CONFIG],
+    },
+    "snapshot-save": {
+        "pass": [{}],
+        "fail": [
+            info(rdb_last_bgsave_status="err"),
+            at_end(config={"save": "3600 1"}, info={"rdb_last_bgsave_status": "err"}),
+        ],
+        "unknown": [{"snapshots": []}],
+        "not applicable": [lacks("rdb_last_bgsave_status")],
+    },
+    "replica-link": {
+        "pass": [info(role="slave", master_link_status="up")],
+        "fail": [
+            info(role="slave", master_link_status="down", master_link_down_since_seconds=9),
+        ],
+        "unknown": [{"snapshots": []}],
+        "not applicable": [{}, info(role="slave")],
     },
     "rewrite-storm": {
         "pass": [info(until_s=1200.0, aof_rewrites=2)],
@@ -404,7 +425,15 @@ LOOK_CASES = {
         "unknown": [NO_CONFIG],
     },
     "connection-churn": {
-        "pass": [info(total_connections_received=109)],
+        "pass": [
+            info(total_connections_received=109),
+            # A pool that was filled, and stays.
+            info(
+                total_connections_received=211,
+                connected_clients=203,
+                total_commands_processed=11_000,
+            ),
+        ],
         "fail": [info(total_connections_received=111, total_commands_processed=11_000)],
         "unknown": [ONCE],
     },
@@ -431,7 +460,7 @@ LOOK_CASES = {
         "fail": [info(latency_percentiles_usec_get={"p99.9": 10_001.0})],
         "unknown": [{"snapshots": []}],
         "not applicable": [
-            info(latency_percentiles_usec_get={"p99.9": 10_001.0}, cmdstat_get={"calls": 999}),
+            info(latency_percentiles_usec_get={"p99.9": 10_001.0}, cmdstat_get={"calls": 9_999}),
             lacks("latency_percentiles_usec_get"),
         ],
     },
