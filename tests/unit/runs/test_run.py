@@ -1,5 +1,7 @@
 """A run is found by path, name or latest; its tables are whole or named as damaged."""
 
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -146,10 +148,17 @@ def test_golden_run_has_as_many_rows_as_its_manifest_says(tiny_run, name):
 
 
 def test_run_of_the_schema_before_is_read_without_the_tables_that_came_since(tiny_run):
-    """The golden run was recorded before there was a ledger."""
-    assert tiny_run.manifest.schema_version == 4
-    assert tiny_run.evictions.empty
-    assert tiny_run.eviction_windows.empty
+    """Before there was a ledger, and before a run had snapshots."""
+    manifest = json.loads((tiny_run.path / "manifest.json").read_bytes())
+    (tiny_run.path / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 4}))
+    (tiny_run.path / "snapshots.json").unlink()
+
+    older = Run(tiny_run.path)
+
+    assert older.manifest.schema_version == 4
+    assert older.evictions.empty
+    assert older.eviction_windows.empty
+    assert older.snapshots == []
 
 
 def test_truncated_part_is_named(tiny_run):
