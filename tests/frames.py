@@ -187,6 +187,7 @@ CALM_CONFIG = {
     "appendfsync": "everysec",
     "no-appendfsync-on-rewrite": "no",
     "auto-aof-rewrite-percentage": "100",
+    "auto-aof-rewrite-min-size": str(64 * MIB),
     "client-output-buffer-limit": "normal 33554432 8388608 60",
     "maxmemory-clients": "5%",
     "timeout": "0",

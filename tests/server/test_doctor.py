@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from redis.exceptions import NoPermissionError
 
 from tests.commands import ROOT
 from workbench.diagnostics.finding import RULES, evaluate
@@ -11,7 +12,7 @@ from workbench.runs.run import Run
 from workbench.server.binary import find_binary
 from workbench.server.process import PrivateServer
 from workbench.server.profiles import profile
-from workbench.state import connect
+from workbench.state import StateManager, connect
 from workbench.telemetry.snapshot import ACL_LINE, ACL_LINE_KEYS, COMMANDS, take_snapshot
 
 MIB = 1024**2
@@ -189,6 +190,24 @@ def test_command_tells_why_and_what_to_set_and_exits_with_1(start_server, ask):
     assert "           redis.conf  maxmemory-policy allkeys-lru\n" in out
     assert "           ECS         " in out
     assert "rules passed: " in out
+
+
+def test_user_that_the_remedy_names_can_work_and_erase_nothing(start_server):
+    """The state manager needs no more than that line, and FLUSHALL is not in it."""
+    server = start_server()
+    line = RULES["dangerous-commands"].remedy.redis_conf.partition("; user ")[2]
+    with server.client() as owner:
+        owner.execute_command("ACL", "SETUSER", *line.replace(">…", ">secret").split())
+        with connect(server.url.replace("redis://", "redis://service:secret@")) as client:
+            manager = StateManager("channel:1", client)
+            with manager.message("one") as work:
+                work.initialize_channel("whatsapp", "1")
+
+            assert manager.get_channel_id() == "1"
+            assert owner.acl_log() == []
+            for erasing in ("FLUSHALL", "FLUSHDB", "SHUTDOWN", "CONFIG SET maxmemory 1"):
+                with pytest.raises(NoPermissionError):
+                    client.execute_command(*erasing.split())
 
 
 def test_nobody_there_is_said_in_one_line(ask):

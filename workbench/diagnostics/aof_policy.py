@@ -3,7 +3,7 @@
 import re
 
 from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
-from workbench.diagnostics.limits import AOF_GROWTH_RATIO_MAX, LARGE_BYTES
+from workbench.diagnostics.limits import LARGE_BYTES
 from workbench.diagnostics.look import Look
 from workbench.runs.run import Run
 from workbench.server.settings import dead_settings as settings_that_are_dead
@@ -20,8 +20,14 @@ __all__ = [
 ]
 
 _WRITES_PER_S_MAX = 1000
+_WRITES = (
+    *("set", "setex", "psetex", "getset", "getdel", "mset", "append", "incr", "incrby", "del"),
+    *("unlink", "expire", "pexpire", "hset", "hmset", "hincrby", "hdel", "sadd", "srem", "zadd"),
+    *("zrem", "lpush", "rpush", "lpop", "rpop", "xadd", "fcall", "evalsha", "eval"),
+)
 _REWRITES_PER_10_MIN_MAX = 1.0
 _TIME_SHARE_MAX = 0.2
+_OVERDUE_RATIO = 1.2
 _TRUNCATED = re.compile(r"loaded anyway because aof-load-truncated|Truncating the AOF")
 
 
@@ -85,12 +91,17 @@ def rewrite_storm(run: Run) -> Judgement:
     severity="warning",
     needs=("snapshots",),
     why="a long AOF is a long restart, and nobody's conversation goes on until it is loaded",
-    remedy=Remedy.directives("auto-aof-rewrite-percentage 100", "auto-aof-rewrite-min-size 64mb"),
-    source="INFO aof_current_size and aof_base_size, CONFIG auto-aof-rewrite-percentage; three "
-    "times the base is an assumption",
+    remedy=Remedy(
+        redis_conf="auto-aof-rewrite-percentage 100; see the log for why none is made "
+        "(aof-rewrite)",
+        compose="--auto-aof-rewrite-percentage 100",
+        ecs='"--auto-aof-rewrite-percentage", "100"',
+    ),
+    source="INFO aof_current_size and aof_base_size, CONFIG auto-aof-rewrite-percentage and "
+    "auto-aof-rewrite-min-size; that a fifth more is overdue is an assumption",
 )
 def rewrite_never(run: Run) -> Judgement:
-    """Fails when rewrites are off, or the AOF is over three times its base, and over 192 MiB."""
+    """Fails when rewrites are off, or the AOF is a fifth larger than the settings allow."""
     look = Look(run)
     look.require_aof()
     percentage = int(look.setting("auto-aof-rewrite-percentage"))
@@ -100,7 +111,9 @@ def rewrite_never(run: Run) -> Judgement:
         "AOF": format_bytes(size),
         "its base": format_bytes(base),
     }
-    large = size > AOF_GROWTH_RATIO_MAX * max(base, LARGE_BYTES)
+    # By then the server's own settings have it rewritten, and a fifth more.
+    least = float(look.setting("auto-aof-rewrite-min-size"))
+    large = size > _OVERDUE_RATIO * max(least, LARGE_BYTES, base * (1 + percentage / 100))
     if percentage == 0 or (large and not look.number("aof_rewrite_in_progress")):
         return fail(
             "the AOF is never rewritten by itself"
@@ -143,7 +156,7 @@ def fsync_while_rewriting(run: Run) -> Judgement:
     "are an assumption",
 )
 def appendfsync(run: Run) -> Judgement:
-    """Fails when appendfsync is no, or always at over 1,000 commands a second."""
+    """Fails when appendfsync is no, or always at over 1,000 writes a second."""
     look = Look(run)
     look.require_aof()
     policy = look.setting("appendfsync")
@@ -152,11 +165,12 @@ def appendfsync(run: Run) -> Judgement:
         return ok("the AOF is synced once a second", evidence)
     if policy == "no":
         return fail("the kernel decides when the AOF is synced", evidence, "sync it every second")
-    per_s = look.rate("total_commands_processed")
-    evidence["commands"] = f"{per_s:,.0f}/s"
+    calls = look.grown_in("cmdstat_", "calls")
+    per_s = sum(calls.get(name, 0) for name in _WRITES) / look.window_s
+    evidence["writes"] = f"{per_s:,.0f}/s"
     if per_s > _WRITES_PER_S_MAX:
         return fail(
-            f"each of {per_s:,.0f} commands a second waits for the disk",
+            f"each of {per_s:,.0f} writes a second waits for the disk",
             evidence,
             "everysec, where a second of answers may be lost; else a faster disk",
         )

@@ -37,7 +37,7 @@ _TIME_SHARE_MAX = 0.2
         "100 to 200",
         compose="command: redis-server … --auto-aof-rewrite-min-size 512mb",
         ecs='command: ["redis-server", …, "--auto-aof-rewrite-min-size", "512mb"]; '
-        "ephemeralStorage of 3 × maxmemory",
+        "ephemeralStorage of 21 GiB or more where 3 × maxmemory is more than the default 20",
     ),
     source="INFO persistence, latest_fork_usec, and the server's log; limits are assumptions",
 )

@@ -19,8 +19,8 @@ __all__ = ["aof_write"]
     remedy=Remedy(
         redis_conf="none: stop-writes-on-bgsave-error is not asked; give the disk under dir room",
         compose="a larger volume at /data; healthcheck: redis-cli -e ping",
-        ecs='ephemeralStorage: {"sizeInGiB": 40}, or a larger EBS volume; healthCheck by '
-        "redis-cli -e ping",
+        ecs='on Fargate "ephemeralStorage": {"sizeInGiB": 40}; on EC2 a larger volume; '
+        "healthCheck by redis-cli -e ping",
     ),
     source="INFO aof_last_write_status and errorstat_MISCONF; writeCommandsDeniedByDiskError in "
     "Redis 7.0.15, server.c",

@@ -13,6 +13,7 @@ from workbench.diagnostics.limits import (
 )
 from workbench.diagnostics.look import Look
 from workbench.runs.run import Run
+from workbench.runs.snapshot import LatencyEvent, SlowCommand
 from workbench.units import format_bytes, format_duration, format_share
 
 __all__ = [
@@ -56,7 +57,11 @@ _CAUSES = {
     severity="warning",
     needs=("snapshots",),
     why="one slow command holds up everybody's messages behind it",
-    remedy=Remedy.directives("latency-tracking yes", "latency-monitor-threshold 10"),
+    remedy=Remedy(
+        redis_conf="none: see what held it up; latency-monitor-threshold 10 has it noted",
+        compose="as in redis.conf",
+        ecs="as in redis.conf",
+    ),
     source="INFO latencystats, p99.9 since the server's start; the wait in the queue is not in it; "
     "10 ms is an assumption",
 )
@@ -80,8 +85,8 @@ def latency_tail(run: Run) -> Judgement:
     evidence = {f"p99.9 of {worst.upper()}": format_duration(often[worst] / 1e6)}
     if often[worst] > TAIL_US_MAX:
         return fail(
-            f"one {worst.upper()} in a thousand takes {format_duration(often[worst] / 1e6)} or "
-            "more within the server",
+            f"since the server's start one {worst.upper()} in a thousand took "
+            f"{format_duration(often[worst] / 1e6)} or more within it",
             evidence,
             "see latency-events for what held it up, and slow-commands",
         )
@@ -132,13 +137,11 @@ def slow_commands(run: Run) -> Judgement:
         return not_applicable("the server counts no calls of its commands")
     calls = look.grown_in("cmdstat_", "calls")
     whole = {name: int(calls[name]) for name in _WHOLE_KEYSPACE if name in calls}
-    before = max((entry.number for entry in look.first.slowlog), default=-1)
-    # Our own looks are in it too, where the server is slow.
-    slow = [entry for entry in look.last.slowlog if entry.number > before]
+    slow, count = _new_entries(look)
     named = ", ".join(sorted({entry.command for entry in slow})) or "none"
     evidence = {
         "over many keys": ", ".join(f"{name.upper()} {n:,}" for name, n in whole.items()) or "none",
-        "slow in the window": f"{len(slow)} ({named})" if slow else "none",
+        "slow in the window": f"{count:,} ({named})" if slow else "none",
         "slowlog-log-slower-than": look.last.config.get("slowlog-log-slower-than", "unknown"),
     }
     always = [name for name in whole if name in _ALWAYS_SLOW]
@@ -148,14 +151,27 @@ def slow_commands(run: Run) -> Judgement:
             evidence,
             "SCAN instead, and take the right to it from the service's user",
         )
-    if len(slow) >= _SLOW_MIN and len(slow) / look.window_s > SLOW_COMMANDS_PER_S_MAX:
+    if count >= _SLOW_MIN and count / look.window_s > SLOW_COMMANDS_PER_S_MAX:
         longest = max(entry.duration_us for entry in slow)
         return fail(
-            f"{len(slow)} commands were slow, of up to {format_duration(longest / 1e6)}",
+            f"{count:,} commands were slow, of up to {format_duration(longest / 1e6)}",
             evidence,
-            "see which; smaller values, fewer keys at once",
+            "SLOWLOG GET tells which; smaller values, fewer keys at once",
         )
     return ok("no command was seen that goes through the whole keyspace", evidence)
+
+
+def _new_entries(look: Look) -> tuple[list[SlowCommand], int]:
+    """The newest slow commands that came in the window, and how many came, which may be more."""
+    before = max((entry.number for entry in look.first.slowlog), default=-1)
+    # Our own looks are in it too, where the server is slow.
+    slow = [entry for entry in look.last.slowlog if entry.number > before]
+    if not slow:
+        return [], 0
+    newest = max(entry.number for entry in slow)
+    # Of a log that was empty the oldest that is left tells no more than itself.
+    since = before if look.first.slowlog else min(entry.number for entry in slow) - 1
+    return slow, newest - since
 
 
 @rule(
@@ -165,28 +181,33 @@ def slow_commands(run: Run) -> Judgement:
     needs=("snapshots",),
     why="at a full core every further message waits in a queue that only grows",
     remedy=Remedy(
-        redis_conf="none: io-threads helps only with large replies",
-        compose="cpus: 2, one for the server and one for its rewrite",
-        ecs='"cpu": 1024 or more for the container; Redis Cluster beyond one core',
+        redis_conf="io-threads 4, where reading and writing sockets takes most",
+        compose="cpus: 1 or more; beyond one core Redis Cluster",
+        ecs='"cpu": 1024 or more for the container; beyond one core Redis Cluster',
     ),
-    source="INFO used_cpu_user_main_thread and used_cpu_sys_main_thread over the window; 0.9 is "
-    "ElastiCache's 90 over cores",
+    source="INFO used_cpu_user_main_thread and used_cpu_sys_main_thread over the window, against a "
+    "core or the cgroup's limit; 0.9 is ElastiCache's 90 over cores",
 )
 def cpu_bound(run: Run) -> Judgement:
-    """Fails when the main thread took over 0.9 of a core."""
+    """Fails when the main thread took over 0.9 of a core, or of what it may take of one."""
     look = Look(run)
-    share = look.rate("used_cpu_user_main_thread") + look.rate("used_cpu_sys_main_thread")
+    used = look.rate("used_cpu_user_main_thread") + look.rate("used_cpu_sys_main_thread")
+    limit = look.cpu_limit_cores
+    share = min(1.0, used / limit)
+    of = "a core" if limit == 1 else f"its {limit:g} of a core"
     evidence = {
-        "of one core": format_share(min(1.0, share)),
+        "taken": f"{format_share(share)} of {of}",
         "commands": f"{look.rate('total_commands_processed'):,.0f}/s",
     }
     if share > CPU_SHARE_MAX:
         return fail(
-            f"the main thread takes {format_share(min(1.0, share))} of a core",
+            f"the main thread takes {format_share(share)} of {of}",
             evidence,
             "fewer round trips; else shards: workbench capacity finds how much it can take",
         )
-    return ok(f"the main thread takes {format_share(share)} of a core", evidence)
+    known = look.last.host is not None or limit < 1
+    doubt = "" if known else "; under a CPU limit of its container that may be all of it"
+    return ok(f"the main thread takes {format_share(share)} of {of}{doubt}", evidence)
 
 
 @rule(
@@ -195,7 +216,11 @@ def cpu_bound(run: Run) -> Judgement:
     severity="warning",
     needs=("snapshots",),
     why="while it lasts no message is answered",
-    remedy=Remedy.directives("latency-monitor-threshold 10"),
+    remedy=Remedy(
+        redis_conf="none: it depends on the cause that is named above",
+        compose="as in redis.conf",
+        ecs="as in redis.conf",
+    ),
     source="LATENCY LATEST: what the server itself noted; 100 ms is an assumption",
 )
 def latency_events(run: Run) -> Judgement:
@@ -203,7 +228,9 @@ def latency_events(run: Run) -> Judgement:
     look = Look(run)
     if look.setting("latency-monitor-threshold") == "0":
         return not_applicable("the latency monitor is off: see latency-monitor")
-    began_s = look.first.unix_s - 1
+    # By the server's own clock, which stamps its events.
+    clock_us = look.first.info.get("server_time_usec")
+    began_s = (float(clock_us) / 1e6 if clock_us else look.first.unix_s) - 1
     seen = {
         name: event
         for name, event in look.last.latency.items()
@@ -212,17 +239,23 @@ def latency_events(run: Run) -> Judgement:
     evidence = {
         name: f"{event.latest_ms} ms, at most {event.max_ms} ms" for name, event in seen.items()
     }
-    # The longest may be of a time before the window; the latest is of the window.
-    long = {name: event for name, event in seen.items() if event.latest_ms >= LATENCY_EVENT_MS_MAX}
-    if long:
-        worst = max(long, key=lambda name: long[name].latest_ms)
-        cause = _CAUSES.get(worst, worst)
+    longest = {
+        name: _longest_ms(event, look.first.latency.get(name)) for name, event in seen.items()
+    }
+    worst = max(longest, key=lambda name: longest[name], default="")
+    if worst and longest[worst] >= LATENCY_EVENT_MS_MAX:
         return fail(
-            f"{cause} held the server up for {long[worst].latest_ms} ms",
+            f"{_CAUSES.get(worst, worst)} held the server up for {longest[worst]} ms",
             evidence,
             "see LATENCY DOCTOR for that event, and the rule of its cause",
         )
     return ok("nothing held the server up for 100 ms in the window", evidence or {"events": "none"})
+
+
+def _longest_ms(event: LatencyEvent, before: LatencyEvent | None) -> int:
+    """The longest of the window: the longest of all if that came in it, else the latest."""
+    new = before is None or event.max_ms > before.max_ms
+    return event.max_ms if new else event.latest_ms
 
 
 @rule(
@@ -286,13 +319,14 @@ def big_values(run: Run) -> Judgement:
         most = max(sizes, key=lambda of: of.bytes_max or 0)
         largest, median = int(most.bytes_max or 0), int(most.bytes_p50 or 0)
     evidence = {"largest": format_bytes(largest), "median": format_bytes(median)}
+    what = "conversation" if run.loaded else "key looked at"
     if largest > BIG_VALUE_BYTES:
         return fail(
-            f"the largest conversation has {format_bytes(largest)}",
+            f"the largest {what} has {format_bytes(largest)}",
             evidence,
             "keep only what the next message needs",
         )
-    return ok(f"the largest conversation has {format_bytes(largest)}", evidence)
+    return ok(f"the largest {what} has {format_bytes(largest)}", evidence)
 
 
 @rule(
@@ -321,6 +355,8 @@ def error_replies(run: Run) -> Judgement:
     if errors >= ERRORS_MIN and errors > ERRORS_SHARE_MAX * max(1.0, commands):
         most = f", most of them {named[0][0]}" if named else ""
         return fail(
-            f"{errors:,.0f} commands were answered by an error{most}", evidence, "see which"
+            f"{errors:,.0f} commands were answered by an error{most}",
+            evidence,
+            "INFO errorstats names the kinds, INFO commandstats the commands (failed_calls)",
         )
     return ok(f"{errors:,.0f} of {commands:,.0f} commands were answered by an error", evidence)

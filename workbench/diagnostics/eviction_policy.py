@@ -4,7 +4,7 @@ from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicabl
 from workbench.diagnostics.limits import FULL_SHARE, SESSION_TIMEOUT_S
 from workbench.diagnostics.look import Look
 from workbench.runs.run import Run
-from workbench.units import MIB, format_bytes, format_count, format_duration, format_share
+from workbench.units import format_bytes, format_count, format_duration, format_share
 
 __all__ = [
     "age_at_eviction",
@@ -18,6 +18,12 @@ __all__ = [
 _VOLATILE_SHARE_MIN = 0.1
 _WINDOW_S_MIN = 30.0
 _EVICTION_DEL_MS_MAX = 5
+_KEYS_MIN = 100
+_MORE_MEMORY = Remedy(
+    redis_conf="maxmemory higher than now, and at most 0.7 of the container's memory",
+    compose="mem_limit at 1.45 × the new maxmemory, and --maxmemory higher than now",
+    ecs="memory of the container at 1.45 × the new maxmemory, and --maxmemory higher than now",
+)
 
 
 def _totals(look: Look) -> tuple[int, int]:
@@ -36,7 +42,7 @@ def _totals(look: Look) -> tuple[int, int]:
     severity="critical",
     needs=("snapshots",),
     why="this is a store and no cache: whatever is evicted is somebody's conversation",
-    remedy=Remedy.directives("maxmemory 1gb", "maxmemory-policy volatile-ttl"),
+    remedy=_MORE_MEMORY,
     source="INFO evicted_keys over the window, maxmemory_policy; Redis eviction guide",
 )
 def evictions(run: Run) -> Judgement:
@@ -56,8 +62,8 @@ def evictions(run: Run) -> Judgement:
         return fail(
             f"{format_count(evicted, 'key')} were evicted in {format_duration(look.window_s)}",
             evidence,
-            "raise maxmemory, or shorten the time to live, until nothing is evicted; volatile-ttl "
-            "takes those first that would have gone soonest",
+            "raise maxmemory, or shorten the time to live, until nothing is evicted; where every "
+            "key has one, volatile-ttl takes those first that would have gone soonest",
         )
     advice = "keys were evicted before: see evicted_keys over a longer time" if ever else ""
     return ok("nothing was evicted in the window", evidence, advice)
@@ -68,14 +74,17 @@ def evictions(run: Run) -> Judgement:
     title="Are conversations kept for as long as people pause?",
     severity="warning",
     needs=("snapshots",),
-    why="a person who pauses for less than the session's time out finds the conversation gone",
-    remedy=Remedy.directives("maxmemory 1gb"),
+    why="a person who pauses for less than the session timeout finds the conversation gone",
+    remedy=_MORE_MEMORY,
     source="idle time of sampled keys (OBJECT IDLETIME): under an LRU policy the oldest that are "
     "left are about as old as those that go; 300 s is the documented time to live",
 )
 def age_at_eviction(run: Run) -> Judgement:
-    """Fails when keys are evicted, and hardly one that is left was idle for 300 s."""
+    """Fails when an LRU policy evicts, and 0.9 of those left were used in the last 300 s."""
     look = Look(run)
+    policy = str(look.value("maxmemory_policy"))
+    if not policy.endswith("-lru"):
+        return not_applicable(f"under {policy} it is not the idle time that decides")
     look.only_sampled(
         "turns tell after which pauses conversations are lost: see live-state-evicted"
     )
@@ -84,7 +93,7 @@ def age_at_eviction(run: Run) -> Judgement:
     known = [of for of in look.keys().values() if of.idle_s_p90 is not None]
     if not known:
         return unknown(
-            "keys do not tell how long they were idle, as under an LFU policy",
+            "keys do not tell how long they were idle",
             "see the ledger: workbench sample --keyspace-events",
         )
     largest = max(known, key=lambda of: of.keys)
@@ -92,11 +101,12 @@ def age_at_eviction(run: Run) -> Judgement:
     evidence = {
         "keys looked at": f"{largest.keys:,}",
         "idle, 90th percentile": format_duration(oldest_s),
-        "session's time out": format_duration(SESSION_TIMEOUT_S),
+        "session timeout": format_duration(SESSION_TIMEOUT_S),
     }
     if oldest_s < SESSION_TIMEOUT_S:
         return fail(
-            f"conversations are evicted after about {format_duration(oldest_s)} without a message",
+            f"keys are evicted, and nine in ten of those left were used in the last "
+            f"{format_duration(oldest_s)}",
             evidence,
             "raise the cap until conversations stay as long as people pause",
         )
@@ -109,7 +119,7 @@ def age_at_eviction(run: Run) -> Judgement:
     severity="warning",
     needs=("snapshots",),
     why="where more is evicted than expires, memory decides who loses a conversation, and not time",
-    remedy=Remedy.directives("active-expire-effort 3"),
+    remedy=_MORE_MEMORY,
     source="INFO evicted_keys against expired_keys over the window; that the time to live defines "
     "the working set: Yang and others, OSDI 2020",
 )
@@ -145,7 +155,7 @@ def evicted_not_expired(run: Run) -> Judgement:
     "assumption",
 )
 def volatile_without_ttl(run: Run) -> Judgement:
-    """Fails when a volatile policy finds a time to live on under a tenth of keys, or refused."""
+    """Fails when a volatile policy finds no time to live, or when full on under a tenth of keys."""
     look = Look(run)
     policy = str(look.value("maxmemory_policy"))
     if not policy.startswith("volatile-"):
@@ -153,21 +163,23 @@ def volatile_without_ttl(run: Run) -> Judgement:
     if not look.number("maxmemory"):
         return not_applicable("the server has no maxmemory: see no-maxmemory")
     keys, expires = _totals(look)
-    refused = int(look.last.info.get("errorstat_OOM", {}).get("count", 0))
+    full = look.number("used_memory") >= FULL_SHARE * look.number("maxmemory")
+    refused = int(look.grown_in("errorstat_", "count").get("OOM", 0)) if look.window_s else 0
     evidence = {
         "policy": policy,
         "keys": f"{keys:,}",
         "with a time to live": f"{expires:,}",
-        "writes refused for want of memory": f"{refused:,}",
+        "writes refused in the window": f"{refused:,}",
     }
-    if refused or (keys >= 100 and expires < _VOLATILE_SHARE_MIN * keys):
+    few = not expires or (full and expires < _VOLATILE_SHARE_MIN * keys)
+    if refused or (keys >= _KEYS_MIN and few):
         return fail(
             f"{expires:,} of {format_count(keys, 'key')} may be evicted under {policy}"
             + (f", and {refused:,} writes were refused" if refused else ""),
             evidence,
-            "SET … EX with every write; until then allkeys-lru",
+            "SET … EX with every conversation; allkeys-lru only if every key may be evicted",
         )
-    if keys < 100:
+    if keys < _KEYS_MIN:
         return ok("there are too few keys for it to matter", evidence)
     return ok(f"{format_share(expires / keys)} of the keys may be evicted", evidence)
 
@@ -178,7 +190,7 @@ def volatile_without_ttl(run: Run) -> Judgement:
     severity="critical",
     needs=("snapshots",),
     why="under noeviction a full server refuses every write: nobody's conversation goes on",
-    remedy=Remedy.directives("maxmemory 1gb"),
+    remedy=_MORE_MEMORY,
     source="INFO maxmemory_policy, used_memory, errorstat_OOM; Redis eviction guide",
 )
 def refuses_when_full(run: Run) -> Judgement:
@@ -213,18 +225,19 @@ def refuses_when_full(run: Run) -> Judgement:
     source="CONFIG lazyfree-lazy-eviction; LATENCY event eviction-del over 5 ms (LATENCY DOCTOR)",
 )
 def lazy_free(run: Run) -> Judgement:
-    """Fails when values are freed at once, and there are large ones, or it took over 5 ms."""
+    """Fails when values are freed at once, and freeing one took over 5 ms."""
     look = Look(run)
     if look.on("lazyfree-lazy-eviction"):
         return ok("evicted values are freed in the background", {"lazyfree-lazy-eviction": "yes"})
     event = look.last.latency.get("eviction-del")
-    sizes = [of.bytes_max or 0 for of in (look.last.keys or {}).values()]
-    largest = max(sizes, default=0)
     evidence = {
         "lazyfree-lazy-eviction": "no",
         "longest eviction-del": f"{event.max_ms} ms" if event else "none seen",
-        "largest value seen": format_bytes(largest) if sizes else "not looked at",
     }
-    if (event and event.max_ms > _EVICTION_DEL_MS_MAX) or largest > MIB:
-        return fail("freeing evicted values holds commands up", evidence, "free in the background")
+    if event and event.max_ms > _EVICTION_DEL_MS_MAX:
+        return fail(
+            "freeing evicted values holds commands up",
+            evidence,
+            "free hashes, lists and sets in the background; a string is freed at once anyway",
+        )
     return ok("freeing evicted values was not seen to hold anything up", evidence)

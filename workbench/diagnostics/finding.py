@@ -1,5 +1,6 @@
 """Finding, the ``rule`` decorator, and how the verdicts of a run are put together."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class Remedy(msgspec.Struct, frozen=True, kw_only=True):
         """The remedy that is lines of redis.conf: flags of the same name elsewhere."""
         flags = [[f"--{line.partition(' ')[0]}", line.partition(" ")[2]] for line in lines]
         words = [word for flag in flags for word in flag]
-        listed = ", ".join(f'"{word}"' for word in words)
+        listed = ", ".join(json.dumps(word.strip('"')) for word in words)
         quoted = " ".join(f'"{word}"' if " " in word or not word else word for word in words)
         return cls(
             redis_conf="; ".join(lines),

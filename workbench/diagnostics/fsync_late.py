@@ -12,6 +12,7 @@ __all__ = ["fsync_late"]
 
 # Under everysec Redis holds a write back for 2 s while an fsync is under way, then writes it.
 _PENDING_S_MAX = 2.0
+_SAMPLES_S_MAX = 1 / 3
 
 
 @rule(
@@ -59,7 +60,12 @@ def fsync_late(run: Run) -> Judgement:
 
 
 def _longest_pending_s(samples: pd.DataFrame) -> float:
-    """The longest time over which every sample showed an fsync that was not done."""
+    """
+    The longest time over which every sample showed an fsync that was not done; 0 if samples are
+    further apart than a third of a second: once a second one would meet another fsync each time.
+    """
+    if not samples["elapsed_s"].diff().median() < _SAMPLES_S_MAX:
+        return 0.0
     pending = samples["aof_pending_bio_fsync"].fillna(0) > 0
     runs = samples["elapsed_s"][pending].groupby((~pending).cumsum()[pending])
     return float((runs.max() - runs.min()).max()) if pending.any() else 0.0

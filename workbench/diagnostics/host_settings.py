@@ -14,6 +14,8 @@ from workbench.units import MIB, format_bytes, format_duration
 __all__ = ["accept_backlog", "fork_slow", "huge_pages", "oom_victim", "swapped"]
 
 _SWAP_BYTES_MAX = MIB
+_SWAP_SHARE_MAX = 0.01
+_RESIDENT_SHARE_MIN = 0.9
 _FORK_US_MIN = 20_000
 
 
@@ -60,7 +62,12 @@ def huge_pages(run: Run) -> Judgement:
     severity="warning",
     needs=("snapshots",),
     why="the server answers nobody while it forks for a rewrite",
-    remedy=Remedy.directives("auto-aof-rewrite-percentage 200", "auto-aof-rewrite-min-size 512mb"),
+    remedy=Remedy(
+        redis_conf="auto-aof-rewrite-percentage and auto-aof-rewrite-min-size higher, for "
+        "fewer forks",
+        compose="a host that forks faster, or less memory for each server",
+        ecs="Nitro instances; less memory for each server",
+    ),
     source="INFO latest_fork_usec and used_memory_rss; 100 ms is an assumption, 100 ms a GiB is "
     "LATENCY DOCTOR's",
 )
@@ -96,19 +103,19 @@ def fork_slow(run: Run) -> Judgement:
     why="a conversation that was swapped out is read from disk while everybody else waits",
     remedy=Remedy(
         redis_conf="maxmemory lower",
-        compose="mem_swappiness: 0 and memswap_limit equal to mem_limit",
+        compose="memswap_limit equal to mem_limit",
         ecs='"linuxParameters": {"maxSwap": 0} on EC2; Fargate has no swap',
     ),
     source="VmSwap of the server's process; from elsewhere INFO used_memory_rss under used_memory; "
     "Redis latency guide",
 )
 def swapped(run: Run) -> Judgement:
-    """Fails when over 1 MiB of the process is swapped out, or less is resident than is used."""
+    """Fails when over 1 MiB of the process, and a hundredth of its memory, is swapped out."""
     look = Look(run)
     host = look.last.host
     if host is not None and host.swap_bytes is not None:
         evidence = {"swapped out": format_bytes(host.swap_bytes)}
-        if host.swap_bytes > _SWAP_BYTES_MAX:
+        if host.swap_bytes > max(_SWAP_BYTES_MAX, _SWAP_SHARE_MAX * look.number("used_memory")):
             return fail(
                 f"{format_bytes(host.swap_bytes)} of the server are swapped out",
                 evidence,
@@ -123,18 +130,19 @@ def swapped(run: Run) -> Judgement:
             "run it on the server's host",
             evidence,
         )
-    if resident < used:
-        return fail(
-            "less memory is resident than the server uses: the rest is swapped out",
+    if resident < _RESIDENT_SHARE_MIN * used:
+        return unknown(
+            "less memory is resident than the server uses: the rest is swapped out, or was never "
+            "touched",
+            "look at VmSwap in /proc/PID/status on its host",
             evidence,
-            "more memory on the host, or a lower maxmemory; then restart the server",
         )
     return ok("as much memory is resident as the server uses", evidence)
 
 
 @rule(
     "accept-backlog",
-    title="Does the kernel let as many clients wait as the server wants?",
+    title="Does the kernel queue as many new connections as the server asks for?",
     severity="warning",
     needs=("snapshots",),
     why="when many clients connect at once, as after a deployment, the kernel drops those that it "
@@ -153,11 +161,13 @@ def accept_backlog(run: Run) -> Judgement:
     evidence = {"tcp-backlog": str(wanted), "net.core.somaxconn": str(granted)}
     if wanted > granted:
         return fail(
-            f"the server wants {wanted} clients to wait, and the kernel lets {granted}",
+            f"the server asks for a queue of {wanted} connections, and the kernel grants {granted}",
             evidence,
             "raise net.core.somaxconn; in a container it is a setting of its network namespace",
         )
-    return ok(f"the kernel lets {granted} clients wait, and the server wants {wanted}", evidence)
+    return ok(
+        f"the kernel queues up to {granted} connections, and the server asks for {wanted}", evidence
+    )
 
 
 @rule(
@@ -168,7 +178,7 @@ def accept_backlog(run: Run) -> Judgement:
     why="with equal scores the kernel may kill the server, or the application beside it, for the "
     "memory that a rewrite took",
     remedy=Remedy.directives("oom-score-adj relative", "oom-score-adj-values 0 200 800"),
-    source="CONFIG oom-score-adj, oom_score_adj of the process; redis.conf of Redis 7.0",
+    source="CONFIG oom-score-adj; redis.conf of Redis 7.0: a child inherits its parent's score",
 )
 def oom_victim(run: Run) -> Judgement:
     """Fails when a server under a container's limit does not let the kernel prefer the rewrite."""
@@ -178,7 +188,7 @@ def oom_victim(run: Run) -> Judgement:
     evidence = {"oom-score-adj": mode, "oom_score_adj": str(score), "limit": str(source)}
     if not str(source).startswith("cgroup"):
         return not_applicable("no container limits the server's memory")
-    if mode == "no" and score == 0:
+    if mode == "no":
         return fail(
             "server and rewrite are equal to the kernel when memory runs out",
             evidence,

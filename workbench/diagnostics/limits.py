@@ -12,7 +12,6 @@ from workbench.units import MIB
 __all__ = [
     "ACCEPT_SHARE_MAX",
     "AOF_BUFFER_BYTES_MAX",
-    "AOF_GROWTH_RATIO_MAX",
     "BIG_VALUE_BYTES",
     "CACHED_SCRIPTS_MAX",
     "CLIENTS_SHARE_MAX",
@@ -62,9 +61,6 @@ COW_SHARE_MAX: Final = 0.5
 
 AOF_BUFFER_BYTES_MAX: Final = 16 * MIB
 """Held in memory for the AOF; the cap does not count it."""
-
-AOF_GROWTH_RATIO_MAX: Final = 3.0
-"""The AOF over its base, or over 64 MiB."""
 
 CACHED_SCRIPTS_MAX: Final = 1000
 """In the script cache (MEMORY DOCTOR)."""

@@ -13,6 +13,8 @@ from workbench.runs.snapshot import Clients, KeysOfPrefix, Snapshot
 
 __all__ = ["Look"]
 
+_GAUGES = frozenset({"connected_clients"})  # whose growth is of interest, and that may fall
+
 
 class Look:
     """
@@ -59,7 +61,15 @@ class Look:
         """By how much a counter of INFO grew from the first snapshot to the last."""
         self.require_window()
         before = 0 if self.restarted else self.first.info.get(name, 0)
-        return self.number(name) - float(before)
+        by = self.number(name) - float(before)
+        if by < 0 and name not in _GAUGES:
+            raise UntoldError(
+                unknown(
+                    f"{name} fell: the server's statistics were reset in the window",
+                    "look again without CONFIG RESETSTAT in between",
+                )
+            )
+        return by
 
     def grown_in(self, prefix: str, member: str) -> dict[str, float]:
         """
@@ -103,6 +113,15 @@ class Look:
             raise UntoldError(not_applicable(f"this server has no setting {name}"))
         return config[name]
 
+    @property
+    def keys_with_ttl(self) -> int:
+        """Keys with a time to live, in all databases."""
+        return sum(
+            int(values["expires"])
+            for name, values in self.last.info.items()
+            if name.startswith("db") and name[2:].isdigit()
+        )
+
     def on(self, name: str) -> bool:
         """Whether a setting is ``yes``."""
         return self.setting(name) == "yes"
@@ -121,6 +140,13 @@ class Look:
                 )
             )
         return value
+
+    @property
+    def cpu_limit_cores(self) -> float:
+        """What the server's one thread may take of a core: 1, or less under a container's limit."""
+        given = self.run.manifest.experiment.get("cpu_limit_cores")
+        shown = self.last.host.cpu_limit_cores if self.last.host else None
+        return min(1.0, float(given or shown or 1.0))
 
     def limit_bytes(self) -> float:
         """The memory limit of the server: that of its container, as given or as the host shows."""

@@ -27,6 +27,7 @@ __all__ = [
 
 _FRAGMENTATION_UNSEEN = 1.1
 _COW_UNSEEN_SHARE = 0.25
+_FULL_SHARE = 0.8
 _TREND_S_MIN = 30.0
 
 
@@ -37,7 +38,12 @@ _TREND_S_MIN = 30.0
     needs=("snapshots",),
     why="without a cap the server grows until the kernel kills it, and every conversation waits "
     "until it has loaded again",
-    remedy=Remedy.directives("maxmemory 512mb"),
+    remedy=Remedy(
+        redis_conf="maxmemory at 0.7 of the container's memory, above what is used now; and a "
+        "maxmemory-policy, since noeviction refuses writes there",
+        compose="the same as flags, and mem_limit at 1.45 × maxmemory",
+        ecs="the same as flags, and memory of the container at 1.45 × maxmemory",
+    ),
     source="INFO maxmemory; Redis administration",
 )
 def no_maxmemory(run: Run) -> Judgement:
@@ -48,7 +54,7 @@ def no_maxmemory(run: Run) -> Judgement:
         return fail(
             "the server has no maxmemory",
             evidence,
-            "set one, at 0.75 of its container's memory or less",
+            "set one, at 0.7 of its container's memory or less",
         )
     return ok(f"the cap is {format_bytes(cap)}", evidence)
 
@@ -62,13 +68,13 @@ def no_maxmemory(run: Run) -> Judgement:
     "and all "
     "conversations wait until it has loaded again",
     remedy=Remedy(
-        redis_conf="maxmemory at 0.75 of the container's memory or less",
-        compose="mem_limit at 1.34 × maxmemory or more",
-        ecs="floor(task_memory * 0.35 * 0.75) for 0.95, or memory of the container higher",
+        redis_conf="maxmemory at 0.7 of the container's memory or less",
+        compose="mem_limit at 1.45 × maxmemory or more",
+        ecs="0.70 instead of 0.95 in the formula of maxmemory, or memory of the container higher",
     ),
     source="INFO maxmemory, mem_fragmentation_ratio, aof_last_cow_size, mem_clients_normal, "
-    "mem_aof_buffer against the container's limit; until a rewrite was seen, its copy is taken as "
-    "0.25 of the cap, and fragmentation under 64 MiB as 1.1",
+    "mem_aof_buffer against the container's limit; until a rewrite at 0.8 of the cap was seen, its "
+    "copy is taken as 0.25 of the cap, and fragmentation under 64 MiB as 1.1",
 )
 def cap_near_limit(run: Run) -> Judgement:
     """Fails when cap, fragmentation, a rewrite's copy and buffers exceed the container's limit."""
@@ -83,14 +89,16 @@ def cap_near_limit(run: Run) -> Judgement:
         max(1.0, look.number("mem_fragmentation_ratio")) if large else _FRAGMENTATION_UNSEEN
     )
     seen = max(float(shot.info.get("aof_last_cow_size") or 0) for shot in run.snapshots)
-    copied = (seen or _COW_UNSEEN_SHARE * cap) if look.persistent else 0.0
+    # What a rewrite of a server that was not full copied says little of one at its cap.
+    told = bool(seen) and used >= _FULL_SHARE * cap
+    copied = (seen if told else max(seen, _COW_UNSEEN_SHARE * cap)) if look.persistent else 0.0
     buffers = max(float(shot.info.get("mem_clients_normal") or 0) for shot in run.snapshots)
     pending = float(look.last.info.get("mem_aof_buffer") or 0)
     needed = cap * fragmentation + copied + buffers + pending
     evidence = {
         "maxmemory": format_bytes(cap),
         "fragmentation": f"{fragmentation:.2f}" + ("" if large else ", assumed"),
-        "copied by a rewrite": format_bytes(copied) + ("" if seen else ", assumed"),
+        "copied by a rewrite": format_bytes(copied) + ("" if told else ", assumed"),
         "buffers of clients": format_bytes(buffers),
         "needed": format_bytes(needed),
         "limit": format_bytes(limit),
@@ -156,7 +164,8 @@ def cow_headroom(run: Run) -> Judgement:
         compose="mem_limit higher",
         ecs="memory of the container higher",
     ),
-    source="oom_kill of memory.events (cgroup v2) or memory.oom_control (v1)",
+    source="oom_kill of memory.events (cgroup v2) or memory.oom_control (v1), since the container "
+    "started; of one that was replaced docker inspect (OOMKilled) and ECS (exit code 137) tell",
 )
 def oom_killed(run: Run) -> Judgement:
     """Fails when the kernel killed a process in the server's cgroup for want of memory."""
@@ -171,7 +180,7 @@ def oom_killed(run: Run) -> Judgement:
             evidence,
             "lower maxmemory, or raise the limit: see cap-near-limit",
         )
-    return ok("the kernel killed nothing in the server's container", evidence)
+    return ok("the kernel killed nothing since this container started", evidence)
 
 
 @rule(
@@ -180,7 +189,11 @@ def oom_killed(run: Run) -> Judgement:
     severity="warning",
     needs=("snapshots",),
     why="what waits for the disk is memory that the cap does not count, and is lost in a crash",
-    remedy=Remedy.directives("appendfsync everysec"),
+    remedy=Remedy(
+        redis_conf="none: a faster disk under dir; appendfsync everysec, not always",
+        compose="a named volume on a local disk",
+        ecs="an EBS volume of provisioned IOPS on EC2; not EFS",
+    ),
     source="INFO mem_aof_buffer and aof_buffer_length; freeMemoryGetNotCountedMemory in Redis "
     "7.0.15, evict.c; 16 MiB is an assumption",
 )
@@ -205,7 +218,7 @@ def aof_buffer(run: Run) -> Judgement:
     severity="warning",
     needs=("snapshots",),
     why="while eviction cannot keep pace every write waits for it, and memory grows past the cap",
-    remedy=Remedy.directives("maxmemory-eviction-tenacity 50", "lazyfree-lazy-eviction yes"),
+    remedy=Remedy.directives("maxmemory-eviction-tenacity 20"),
     source="INFO current_eviction_exceeded_time and total_eviction_exceeded_time; 10 ms a "
     "second is "
     "an assumption",
@@ -213,6 +226,8 @@ def aof_buffer(run: Run) -> Judgement:
 def over_cap(run: Run) -> Judgement:
     """Fails when the server is over its cap, or was for over 10 ms in each second."""
     look = Look(run)
+    if look.value("maxmemory_policy") == "noeviction":
+        return not_applicable("nothing is evicted: see refuses-when-full")
     now_ms = look.number("current_eviction_exceeded_time")
     ms_per_s = look.rate("total_eviction_exceeded_time")
     evidence = {"over the cap now": f"{now_ms:.0f} ms", "in each second": f"{ms_per_s:.1f} ms"}
@@ -220,7 +235,7 @@ def over_cap(run: Run) -> Judgement:
         return fail(
             "eviction does not keep pace with writes",
             evidence,
-            "more memory; else more tenacity, and freeing in the background",
+            "more memory; else more tenacity: 20 lets an eviction take 2 ms at a time",
         )
     return ok("eviction keeps pace with writes", evidence)
 
@@ -231,7 +246,11 @@ def over_cap(run: Run) -> Judgement:
     severity="warning",
     needs=("snapshots",),
     why="when the cap is reached, the first conversations are evicted",
-    remedy=Remedy.directives("maxmemory 1gb"),
+    remedy=Remedy(
+        redis_conf="maxmemory higher than now, and at most 0.7 of the container's memory",
+        compose="mem_limit at 1.45 × the new maxmemory",
+        ecs="memory of the container at 1.45 × the new maxmemory",
+    ),
     source="the slopes of used_memory between samples (Theil and Sen), from the 10th to the 90th "
     "percentile; 24 h is an assumption",
 )
@@ -244,6 +263,11 @@ def time_to_full(run: Run) -> Judgement:
         return not_applicable("the server has no maxmemory: see no-maxmemory")
     if used >= FULL_SHARE * cap:
         return not_applicable("the server is at its cap already: see evictions")
+    if _begins(look):
+        return unknown(
+            "the server was started so lately that its first keys are still to expire",
+            "look again when it has run for some times the time to live",
+        )
     samples = run.samples[["elapsed_s", "used_memory"]].dropna()
     if samples.empty or float(np.ptp(samples["elapsed_s"])) < _TREND_S_MIN:
         return unknown(
@@ -261,11 +285,23 @@ def time_to_full(run: Run) -> Judgement:
     evidence["full in"] = f"{format_duration(left_s)} ({between})"
     if left_s < TIME_TO_FULL_S_MIN:
         return fail(
-            f"at this growth the cap is reached in {format_duration(left_s)} ({between})",
+            f"if it goes on like this the cap is reached in {format_duration(left_s)} ({between})",
             evidence,
             "raise the cap, or shorten the time to live, before the first conversation is evicted",
         )
     return ok(f"at this growth the cap is reached in {format_duration(left_s)}", evidence)
+
+
+def _begins(look: Look) -> bool:
+    """Whether keys that expire have not had the time to: until then memory only grows."""
+    uptime_s = float(look.last.info.get("uptime_in_seconds") or 0)
+    lives_s = [
+        float(values.get("avg_ttl", 0)) / 1000
+        for name, values in look.last.info.items()
+        if name.startswith("db") and isinstance(values, dict) and values.get("expires")
+    ]
+    # avg_ttl is what is left of the time to live: half of it where keys come evenly.
+    return bool(lives_s) and 0 < uptime_s < 4 * max(lives_s)
 
 
 def _slopes(points: np.ndarray) -> tuple[float, float, float]:

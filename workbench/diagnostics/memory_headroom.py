@@ -19,9 +19,9 @@ _FILLED_SHARE = 0.95
     why="when a rewrite needs more than the limit the kernel kills the server, and every "
     "conversation waits for it to load",
     remedy=Remedy(
-        redis_conf="maxmemory at 0.75 of the limit or less",
-        compose="mem_limit at 1.34 × maxmemory or more",
-        ecs="memory of the container at 1.34 × maxmemory or more",
+        redis_conf="maxmemory at 0.7 of the limit or less",
+        compose="mem_limit at 1.45 × maxmemory or more",
+        ecs="memory of the container at 1.45 × maxmemory or more",
     ),
     source="INFO used_memory_rss and aof_last_cow_size against the cgroup's or the host's limit",
 )

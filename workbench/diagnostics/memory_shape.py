@@ -54,7 +54,9 @@ def fragmentation(run: Run) -> Judgement:
             "MEMORY PURGE first; activedefrag only where CONFIG SET takes it; else restart it",
         )
     if of_allocator:
-        return fail(of_allocator, evidence, "values of one size; a restart gives it back")
+        return fail(
+            of_allocator, evidence, "a restart returns it; values of similar size prevent it"
+        )
     return ok(f"the process holds {ratio:.2f} times the memory that it uses", evidence)
 
 
@@ -63,7 +65,7 @@ def fragmentation(run: Run) -> Judgement:
     title="Is the server near its highest memory?",
     severity="info",
     needs=("snapshots",),
-    why="resident memory stays at its peak: a container that is made smaller on what is used "
+    why="resident memory may stay at its peak: a container that is made smaller on what is used "
     "now is "
     "killed",
     remedy=Remedy(
@@ -74,15 +76,21 @@ def fragmentation(run: Run) -> Judgement:
     source="INFO used_memory_peak over used_memory; MEMORY DOCTOR",
 )
 def memory_peak(run: Run) -> Judgement:
-    """Fails when 1.5 times as much memory was used once."""
+    """Fails when 1.5 times as much memory was used once, and is still resident."""
     look = Look(run)
     peak, used = look.number("used_memory_peak"), look.number("used_memory")
     if peak < LARGE_BYTES:
         return not_applicable("it never used 64 MiB")
-    evidence = {"at most": format_bytes(peak), "now": format_bytes(used)}
-    if peak > _PEAK_RATIO_MAX * used:
+    resident = look.number("used_memory_rss")
+    evidence = {
+        "at most": format_bytes(peak),
+        "now": format_bytes(used),
+        "resident": format_bytes(resident),
+    }
+    if peak > _PEAK_RATIO_MAX * used and resident > _PEAK_RATIO_MAX * used:
         return fail(
-            f"{format_bytes(peak)} were used once, and {format_bytes(used)} are now",
+            f"{format_bytes(peak)} were used once, {format_bytes(used)} are now, and "
+            f"{format_bytes(resident)} are resident",
             evidence,
             "restart it before its container is made smaller",
         )
@@ -95,7 +103,12 @@ def memory_peak(run: Run) -> Judgement:
     severity="warning",
     needs=("snapshots",),
     why="memory that is tables and buffers holds no conversation",
-    remedy=Remedy.directives("maxmemory-clients 5%"),
+    remedy=Remedy(
+        redis_conf="none: fewer and larger keys; maxmemory-clients 5% if it is clients that "
+        "take it",
+        compose="as in redis.conf",
+        ecs="as in redis.conf",
+    ),
     source="INFO used_memory_overhead over used_memory; 0.4 is an assumption",
 )
 def memory_overhead(run: Run) -> Judgement:

@@ -2,11 +2,13 @@
 Overcommit: will the kernel grant the fork that an AOF rewrite needs?
 
 Redis asks for ``vm.overcommit_memory = 1`` and warns of anything else. The kernel's default of 0
-refuses only an obvious overcommit, though, and a server that fits twice into the memory that is
-free is forked under it every time. A rule that failed there would fail on nearly every engineer's
-machine, and its verdict would soon be skipped. So at 0 the rule fails if a fork was refused, or if
-the server at its cap does not fit twice; else it passes, with the advice to set 1 where Redis runs
-for good. At 2 the kernel counts the child's whole copy against a limit, and it fails.
+refuses only what is larger than RAM and swap together (before Linux 5.2: than what was free), and
+a fork of a server that fits into its machine is granted under it every time. A rule that failed
+there would fail on nearly every engineer's machine, and its verdict would soon be skipped. So at 0
+the rule fails if a fork was refused, or if the server at its cap is larger than RAM and swap; else
+it passes, with the advice to set 1 where Redis runs for good. At 2 the kernel counts the child's
+whole copy against a limit, and it fails. A container's limit has no say in a fork: see
+cap-near-limit.
 """
 
 from collections.abc import Mapping
@@ -23,7 +25,7 @@ __all__ = ["fork_judgement", "overcommit"]
 _ADVICE = (
     "set vm.overcommit_memory=1 by sysctl on the host, and in /etc/sysctl.conf; compose cannot set "
     "it for a container; on ECS it is set on the EC2 host, and on Fargate it cannot be set: there "
-    "leave memory for a second copy of the data"
+    "leave room for what a rewrite copies"
 )
 
 
@@ -40,8 +42,8 @@ _ADVICE = (
         ecs="on EC2 by the host's user data; on Fargate it cannot be set: leave memory for a "
         "second copy",
     ),
-    source="vm.overcommit_memory and MemAvailable; Redis administration, Linux overcommit "
-    "accounting; ECS SystemControl",
+    source="vm.overcommit_memory, RAM and swap; Redis administration, __vm_enough_memory of Linux; "
+    "ECS SystemControl",
     # What must fit is the server at its cap, whatever the load made of it.
     holds_if_late=True,
 )
@@ -91,27 +93,27 @@ def fork_judgement(host: Mapping[str, Any], size_bytes: float | None) -> Judgeme
             evidence,
             _ADVICE,
         )
-    free = host.get("available_bytes")
-    if free is None or size_bytes is None:
+    whole = host.get("ram_bytes")
+    if whole is None or size_bytes is None:
         return unknown(
-            "vm.overcommit_memory is 0, and whether the server fits twice is not known: "
-            f"{'the free memory does not show' if free is None else 'it has no maxmemory'}",
+            "vm.overcommit_memory is 0, and whether the server is larger than the machine is not "
+            f"known: {'its memory does not show' if whole is None else 'it has no maxmemory'}",
             _ADVICE,
             evidence,
         )
-    room = min(free, host.get("memory_limit_bytes") or free)
+    room = whole + (host.get("swap_total_bytes") or 0)
     size = format_bytes(size_bytes)
-    evidence |= {"the server at its cap": size, "free memory": format_bytes(room)}
-    if 2 * size_bytes > room:
+    evidence |= {"the server at its cap": size, "RAM and swap": format_bytes(room)}
+    if size_bytes > room:
         return fail(
-            f"vm.overcommit_memory is 0, and a server of {size} does not fit twice into the "
-            f"{format_bytes(room)} that were free",
+            f"vm.overcommit_memory is 0, and a server of {size} is larger than the "
+            f"{format_bytes(room)} of RAM and swap",
             evidence,
             _ADVICE,
         )
     return ok(
-        f"vm.overcommit_memory is 0, but a server of {size} fits twice into the "
-        f"{format_bytes(room)} that were free",
+        f"vm.overcommit_memory is 0, which grants the fork of a server of {size} on a machine of "
+        f"{format_bytes(room)}",
         evidence,
         f"where Redis runs for good, {_ADVICE}",
     )

@@ -32,6 +32,8 @@ def replica_link(run: Run) -> Judgement:
     evidence = {"master_link_status": status}
     if status == "up":
         return ok("the replica hears from its primary", evidence)
+    if look.last.info.get("master_sync_in_progress"):
+        return ok("the replica is being copied from its primary", evidence)
     down_s = float(look.last.info.get("master_link_down_since_seconds", -1))
     if down_s >= 0:
         evidence["for"] = format_duration(down_s)

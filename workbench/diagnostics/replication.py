@@ -40,12 +40,16 @@ def loading(run: Run) -> Judgement:
     severity="info",
     needs=("snapshots",),
     why="a replica that falls behind the backlog needs a full copy, and so a fork",
-    remedy=Remedy.directives("repl-backlog-size 64mb"),
+    remedy=Remedy(
+        redis_conf="repl-backlog-size of 60 s of writes",
+        compose="--repl-backlog-size as in redis.conf",
+        ecs='"--repl-backlog-size" as in redis.conf',
+    ),
     source="INFO mem_total_replication_buffers, repl_backlog_size, master_repl_offset; Redis "
     "replication guide; 60 s and 5 % are assumptions",
 )
 def replication_buffers(run: Run) -> Judgement:
-    """Fails when buffers of replicas take over 5 % of the cap, or the backlog holds under 60 s."""
+    """Fails when buffers beyond the backlog take 5 % of the cap, or it holds under 60 s."""
     look = Look(run)
     if not look.number("connected_slaves"):
         return not_applicable("the server has no replicas")
@@ -56,9 +60,11 @@ def replication_buffers(run: Run) -> Judgement:
         "backlog": format_bytes(backlog),
         "written": f"{format_bytes(per_s)}/s",
     }
-    if cap and buffers > _BUFFERS_SHARE_MAX * cap:
+    beyond = max(0.0, buffers - backlog)
+    if cap and beyond > _BUFFERS_SHARE_MAX * cap:
         return fail(
-            f"buffers of replicas take {format_share(buffers / cap)} of the cap, uncounted",
+            f"buffers of replicas take {format_share(beyond / cap)} of the cap beyond the backlog, "
+            "which the cap does not count",
             evidence,
             "leave that much between the cap and the container's limit",
         )

@@ -15,7 +15,18 @@ __all__ = [
 ]
 
 _LOOPBACK = re.compile(r"-?(127\.\d+\.\d+\.\d+|::1|localhost)")
-_DANGEROUS = ("flushall", "flushdb", "config", "debug", "shutdown")
+# The categories that ACL CAT of Redis 7.0.15 has them in.
+_DANGEROUS = {
+    "flushall": ("keyspace", "write", "slow", "dangerous"),
+    "flushdb": ("keyspace", "write", "slow", "dangerous"),
+    "config": ("admin", "slow", "dangerous"),
+    "debug": ("admin", "slow", "dangerous"),
+    "shutdown": ("admin", "slow", "dangerous"),
+}
+_SERVICE = (
+    "user service on >… ~channel:* -@all +@read +@write +@connection +@transaction +fcall "
+    "+fcall_ro -@admin -@dangerous +info"
+)
 _CHECKED = re.compile(r"redis-cli\b.*(?: -e\b|PONG)", re.I | re.S)
 _PINGED = re.compile(r"redis-cli\b.*\bping\b", re.I | re.S)
 
@@ -38,10 +49,11 @@ def _protected(look: Look) -> bool:
     needs=("snapshots",),
     why="whoever reaches the port reads and erases every conversation",
     remedy=Remedy(
-        redis_conf="protected-mode yes; user default off; user service on >… ~channel:* "
-        "+@read +@write",
-        compose='ports: ["127.0.0.1:6379:6379"], and a password by a secret',
-        ecs="a security group that lets in the service alone; the password from Secrets Manager",
+        redis_conf=f"protected-mode yes; user default off; {_SERVICE}",
+        compose='ports: ["127.0.0.1:6379:6379"]; the password as a secret; the health check with '
+        "REDISCLI_AUTH and --user service",
+        ecs="a security group that lets in the service alone; the password from Secrets Manager, "
+        "as REDISCLI_AUTH for the health check too",
     ),
     source="CONFIG bind and protected-mode, ACL GETUSER default; Redis security guide",
 )
@@ -85,11 +97,11 @@ def open_server(run: Run) -> Judgement:
     needs=("snapshots",),
     why="one FLUSHALL, by mistake or by a stranger, ends every conversation",
     remedy=Remedy(
-        redis_conf="user default on >… ~channel:* &* -@all +@read +@write +@connection "
-        "+@transaction "
-        "+fcall +fcall_ro",
-        compose="the same in users.acl, and --aclfile /etc/redis/users.acl",
-        ecs="the same in users.acl, in the image or on a volume",
+        redis_conf=f"user default off; {_SERVICE}",
+        compose="the same lines in users.acl, and --aclfile /etc/redis/users.acl; the health check "
+        "with REDISCLI_AUTH and --user service",
+        ecs="the same lines in users.acl, in the image or on a volume; REDISCLI_AUTH from Secrets "
+        "Manager for the health check",
     ),
     source="ACL GETUSER default; Redis security guide",
 )
@@ -104,17 +116,30 @@ def dangerous_commands(run: Run) -> Judgement:
     if rules is None:
         said = look.last.refused.get("acl|getuser", "the server has no ACL")
         return unknown(f"what the default user may do does not show: {said}", "+acl|getuser")
-    words = rules.split()
-    allowed = [name for name in _DANGEROUS if f"-{name}" not in words]
-    everything = "+@all" in words or "allcommands" in words
     evidence = {"the default user": rules or "no command at all"}
-    if everything and allowed:
+    if rules == "off":
+        return ok("the default user is off", evidence)
+    allowed = [name for name in _DANGEROUS if _may(rules.split(), name)]
+    if allowed:
         return fail(
             f"the default user may call {', '.join(name.upper() for name in allowed)}",
             evidence,
-            "a user for the service, of the commands that it sends, on keys that are its own",
+            "a user for the service, of the commands that it sends, on keys that are its own; ~ "
+            "does not hold FLUSHALL back, since it names no key",
         )
-    return ok("the default user may not do everything", evidence)
+    return ok("the default user may call none that erases or changes the server", evidence)
+
+
+def _may(rules: list[str], command: str) -> bool:
+    """Whether rules of an ACL, read from left to right, end by allowing a command."""
+    allowed = False
+    named = {command, *(f"@{category}" for category in _DANGEROUS[command]), "@all"}
+    for rule_ in rules:
+        if rule_ in {"allcommands", "nocommands"}:
+            allowed = rule_ == "allcommands"
+        elif rule_[1:].lower() in named:
+            allowed = rule_[0] == "+"
+    return allowed
 
 
 @rule(
@@ -149,23 +174,24 @@ def health_check(run: Run) -> Judgement:
         return fail(
             "the health check passes while the server refuses every command",
             evidence,
-            "redis-cli -e ping, or look for PONG",
+            "redis-cli -e ping, or look for PONG; with REDISCLI_AUTH where a password is asked for",
         )
     return ok("the health check looks at the answer", evidence)
 
 
 @rule(
     "outdated",
-    title="Is this release still mended?",
+    title="Is this release still maintained?",
     severity="info",
     needs=("snapshots",),
-    why="a hole in a release that nobody mends stays open",
+    why="a hole in a release that nobody maintains stays open",
     remedy=Remedy(
-        redis_conf="none",
-        compose="image: redis:7.2-alpine or newer, or valkey/valkey:8-alpine",
+        redis_conf="none: a release that its makers' security policy names",
+        compose="image: redis:8-alpine or valkey/valkey:9-alpine, once tried",
         ecs="the image of the task definition, as in compose",
     ),
-    source="INFO redis_version and server_name; Valkey says redis_version 7.2.4 whatever it is",
+    source="INFO redis_version and server_name (Valkey says redis_version 7.2.4 whatever it is); "
+    "the makers' security policies; of Valkey's releases none is held against them",
 )
 def outdated(run: Run) -> Judgement:
     """Fails when the server is Redis 7.0 or older."""
@@ -177,17 +203,18 @@ def outdated(run: Run) -> Judgement:
     number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     evidence = {"redis_version": version}
     if number <= (7, 0):
-        return fail(f"Redis {version} gets no more mends", evidence, "plan an upgrade, and try it")
+        return fail(
+            f"Redis {version} is no longer maintained", evidence, "plan an upgrade, and try it"
+        )
     return ok(f"the server is Redis {version}", evidence)
 
 
 @rule(
     "keyspace-events",
-    title="Are keyspace events off that nobody listens to?",
+    title="Are keyspace events off where nobody listens?",
     severity="warning",
     needs=("snapshots",),
-    why="each write and each eviction sends a message: under a storm of evictions that cost up to "
-    "a third of the server's throughput",
+    why="each write costs more for nothing, and whoever subscribes learns the names of all keys",
     remedy=Remedy.directives('notify-keyspace-events ""'),
     source="CONFIG notify-keyspace-events, INFO pubsub_patterns and pubsub_channels",
 )

@@ -17,8 +17,8 @@ __all__ = ["snapshot_save"]
     remedy=Remedy(
         redis_conf="none: room on the disk under dir, and memory for the fork; then BGSAVE",
         compose="a larger volume at /data; healthcheck: redis-cli -e ping",
-        ecs='ephemeralStorage: {"sizeInGiB": 40}, or a larger EBS volume; healthCheck by '
-        "redis-cli -e ping",
+        ecs='on Fargate "ephemeralStorage": {"sizeInGiB": 40}; on EC2 a larger volume; '
+        "healthCheck by redis-cli -e ping",
     ),
     source="INFO rdb_last_bgsave_status, CONFIG save and stop-writes-on-bgsave-error; "
     "writeCommandsDeniedByDiskError in Redis 7.0.15, server.c",

@@ -97,6 +97,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
         rss_bytes, swap_bytes, anon_huge_bytes: of the server's process, B.
         oom_score_adj: of the process.
         oom_kills: processes that the kernel killed in its cgroup for want of memory.
+        cpu_limit_cores: of the server's cgroup, in cores; None too where there is no limit.
         somaxconn: ``net.core.somaxconn``.
         transparent_hugepage: the chosen word of ``enabled``.
         overcommit_memory: ``vm.overcommit_memory``.
@@ -111,6 +112,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     anon_huge_bytes: int | None = None
     oom_score_adj: int | None = None
     oom_kills: int | None = None
+    cpu_limit_cores: float | None = None
     somaxconn: int | None = None
     transparent_hugepage: str | None = None
     overcommit_memory: int | None = None
@@ -130,7 +132,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         latency: LATENCY LATEST by event.
         slowlog: the newest entries of SLOWLOG.
         clients: of CLIENT LIST; None where that may not be asked.
-        default_user: the rules of the ACL's default user, passwords left out; None if not told.
+        default_user: the rules of the ACL's default user, passwords left out; ``off`` if it is; None
+            if not told.
         password_set: whether the default user has a password, or is off; None if not told.
         keys: sampled keys by prefix; None where none were asked for.
         host: None where the server's host is not this one.

@@ -24,6 +24,7 @@ __all__ = [
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 _CGROUP_V2 = Path("/sys/fs/cgroup")
 _CGROUP_V1 = Path("/sys/fs/cgroup/memory")
+_CGROUP_V1_CPU = Path("/sys/fs/cgroup/cpu")
 _MEMINFO = Path("/proc/meminfo")
 _MOUNTS = Path("/proc/self/mountinfo")
 
@@ -36,7 +37,8 @@ def describe_host(folder: Path) -> dict[str, Any]:
         folder: where the server's data will lie.
 
     Returns:
-        ``cores``, ``cpu``, ``kernel``, ``ram_bytes``, ``available_bytes`` (of RAM, at this moment),
+        ``cores``, ``cpu``, ``kernel``, ``ram_bytes``, ``swap_total_bytes``, ``available_bytes`` (of
+        RAM, at this moment),
         ``memory_limit_bytes`` with its ``memory_limit_source`` (``cgroup v1``, ``cgroup v2`` or
         ``RAM``), ``overcommit_memory``, ``transparent_hugepage``; of the folder's disk, its
         ``filesystem`` and ``disk_free_bytes``.
@@ -48,6 +50,7 @@ def describe_host(folder: Path) -> dict[str, Any]:
         "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "machine": platform.machine(),
         "ram_bytes": _ram_bytes(),
+        "swap_total_bytes": _meminfo_bytes("SwapTotal"),
         "available_bytes": _available_bytes(),
         "memory_limit_bytes": limit_bytes,
         "memory_limit_source": source,
@@ -98,6 +101,7 @@ def host_of_server(pool: Any, info: Mapping[str, Any], folder: str) -> Host | No
         anon_huge_bytes=huge,
         oom_score_adj=int(score) if score.lstrip("-").isdigit() else None,
         oom_kills=_oom_kills(process / "cgroup"),
+        cpu_limit_cores=_cpu_limit_cores(process / "cgroup"),
         somaxconn=_integer(Path("/proc/sys/net/core/somaxconn")),
         transparent_hugepage=_chosen(Path("/sys/kernel/mm/transparent_hugepage/enabled")),
         overcommit_memory=_integer(Path("/proc/sys/vm/overcommit_memory")),
@@ -185,6 +189,26 @@ def _oom_kills(cgroups: Path) -> int | None:
     return None
 
 
+def _cpu_limit_cores(cgroups: Path) -> float | None:
+    """The least share of cores that a cgroup of the process may take; None if none is limited."""
+    found = []
+    for line in _text(cgroups).splitlines():
+        _, controllers, group = line.split(":", 2)
+        at = Path(group.lstrip("/"))
+        for below in (at, *at.parents):
+            if not controllers:
+                quota, _, period = _text(_CGROUP_V2 / below / "cpu.max").strip().partition(" ")
+            elif "cpu" in controllers.split(","):
+                folder = _CGROUP_V1_CPU / below
+                quota = _text(folder / "cpu.cfs_quota_us").strip()
+                period = _text(folder / "cpu.cfs_period_us").strip()
+            else:
+                break
+            if quota.isdigit() and period.isdigit():
+                found.append(int(quota) / int(period))
+    return min(found, default=None)
+
+
 def _kib_lines(path: Path) -> dict[str, int]:
     """The lines of a file of /proc that are in kB, in bytes."""
     return {
@@ -210,7 +234,11 @@ def _ram_bytes() -> int | None:
 
 
 def _available_bytes() -> int | None:
-    match = re.search(r"^MemAvailable:\s+(\d+) kB", _text(_MEMINFO), re.MULTILINE)
+    return _meminfo_bytes("MemAvailable")
+
+
+def _meminfo_bytes(name: str) -> int | None:
+    match = re.search(rf"^{name}:\s+(\d+) kB", _text(_MEMINFO), re.MULTILINE)
     return 1024 * int(match[1]) if match else None
 
 

@@ -171,6 +171,8 @@ def _clients(client: Redis, info: Mapping[str, Any]) -> Clients | None:
 
 
 def _rules(user: Mapping[str, Any]) -> str:
+    if "off" in {str(flag) for flag in user.get("flags", [])}:
+        return "off"
     words = [user.get("categories", []), user.get("commands", [])]
     return " ".join(str(each) for part in words for each in part)
 

@@ -43,6 +43,7 @@ LATELY = at_end(
 NO_CONFIG = {"snapshots": [snapshot(at, refused={"config|get": "NOPERM"}) for at in (0.0, 10.0)]}
 for _look in NO_CONFIG["snapshots"]:
     _look.config.clear()
+FULL = {"used_memory": 5 * MIB, "aof_last_cow_size": MIB // 4}
 NO_AOF = info(aof_enabled=0)
 SEEN_KEYS = KeysOfPrefix(
     keys=500,
@@ -79,12 +80,28 @@ def growing(bytes_per_s, seconds=60):
 TRUNCATED = (
     "1:M 26 Nov 2026 10:00:00.000 # AOF x.aof loaded anyway because aof-load-truncated is enabled\n"
 )
+LONG_AGO = LatencyEvent(unix_s=1_699_999_000, latest_ms=400, max_ms=400)
+SHORT_SINCE = LatencyEvent(unix_s=1_700_000_005, latest_ms=20, max_ms=400)
 CALM_LOG = "1:M 26 Nov 2026 10:00:00.000 * DB loaded from append only file: 0.000 seconds\n"
 ODD = "1:M 26 Nov 2026 10:00:00.000 # Possible SECURITY ATTACK detected.\n"
+JUST_BEGUN = growing(1000) | {
+    "snapshots": [
+        snapshot(0.0),
+        snapshot(
+            60.0,
+            info={
+                "used_memory": 3 * MIB,
+                "uptime_in_seconds": 60,
+                "db0": {"keys": 9, "expires": 9, "avg_ttl": 30_000},
+            },
+        ),
+    ]
+}
 SLOW = [
     SlowCommand(number=at, unix_s=1_700_000_003, duration_us=20_000, command="HGETALL")
     for at in range(4)
 ]
+LATER = SlowCommand(number=100, unix_s=1_700_000_500, duration_us=20_000, command="SORT")
 SECONDS = [{"elapsed_s": float(at)} for at in range(1, 11)]
 WAITING = [{**second, "turns_waiting": 5 if second["elapsed_s"] > 5 else 0} for second in SECONDS]
 
@@ -124,12 +141,12 @@ LOOK_CASES = {
         "not applicable": [info(latest_fork_usec=0), lacks("latest_fork_usec")],
     },
     "swapped": {
-        "pass": [{}, at_end(info={"used_memory": LARGE, "used_memory_rss": LARGE}, **FAR)],
-        "fail": [
-            at_end(host={"swap_bytes": 2 * MIB}),
-            at_end(info={"used_memory": LARGE, "used_memory_rss": LARGE - MIB}, **FAR),
+        "pass": [{}, at_end(info={"used_memory": LARGE, "used_memory_rss": LARGE - MIB}, **FAR)],
+        "fail": [at_end(host={"swap_bytes": 2 * MIB})],
+        "unknown": [
+            at_end(**FAR),
+            at_end(info={"used_memory": LARGE, "used_memory_rss": LARGE // 2}, **FAR),
         ],
-        "unknown": [at_end(**FAR)],
     },
     "accept-backlog": {
         "pass": [{}],
@@ -153,10 +170,12 @@ LOOK_CASES = {
             {},
             at_end(**FAR) | {"experiment": {"memory_limit_bytes": 10 * MIB}},
             at_end(info={"aof_enabled": 0}, host={"memory_limit_bytes": 6 * MIB}),
+            # A rewrite of a full server was seen to copy little.
+            at_end(info=FULL, host={"memory_limit_bytes": 6 * MIB}),
         ],
         "fail": [
             at_end(host={"memory_limit_bytes": 5 * MIB}),
-            at_end({"info": {"aof_last_cow_size": 0}}, host={"memory_limit_bytes": 5_500_000}),
+            at_end(host={"memory_limit_bytes": 6 * MIB}, info={"used_memory": MIB}),
             at_end(info={"mem_clients_normal": 95 * MIB}),
             {"experiment": {"memory_limit_bytes": 5 * MIB}},
         ],
@@ -187,13 +206,20 @@ LOOK_CASES = {
             info(total_eviction_exceeded_time=101),
             info(current_eviction_exceeded_time=1001),
         ],
-        "unknown": [ONCE, RESTARTED],
-        "not applicable": [lacks("total_eviction_exceeded_time")],
+        "unknown": [
+            ONCE,
+            RESTARTED,
+            at_end({"info": {"total_eviction_exceeded_time": 5}}),  # CONFIG RESETSTAT
+        ],
+        "not applicable": [
+            lacks("total_eviction_exceeded_time"),
+            info(maxmemory_policy="noeviction", current_eviction_exceeded_time=9999),
+        ],
     },
     "time-to-full": {
         "pass": [growing(0), growing(10)],
         "fail": [growing(1000)],
-        "unknown": [growing(1000, seconds=20)],
+        "unknown": [growing(1000, seconds=20), JUST_BEGUN],
         "not applicable": [
             {},
             info(sampled=True, used_memory=5 * MIB),
@@ -210,8 +236,13 @@ LOOK_CASES = {
         "not applicable": [{}, lacks("mem_fragmentation_ratio", info={"used_memory": LARGE})],
     },
     "memory-peak": {
-        "pass": [info(used_memory=LARGE, used_memory_peak=LARGE)],
-        "fail": [info(used_memory=LARGE, used_memory_peak=2 * LARGE)],
+        "pass": [
+            info(used_memory=LARGE, used_memory_peak=LARGE),
+            info(used_memory=LARGE, used_memory_peak=2 * LARGE, used_memory_rss=LARGE),
+        ],
+        "fail": [
+            info(used_memory=LARGE, used_memory_peak=2 * LARGE, used_memory_rss=2 * LARGE),
+        ],
         "unknown": [{"snapshots": []}],
         "not applicable": [{}],
     },
@@ -246,7 +277,11 @@ LOOK_CASES = {
         "pass": [keys(evicted=9)],
         "fail": [keys(evicted=9, idle_s_p90=299.0)],
         "unknown": [keys(evicted=9, idle_s_p90=None), info(sampled=True, evicted_keys=9)],
-        "not applicable": [{}, keys(idle_s_p90=299.0)],
+        "not applicable": [
+            {},
+            keys(idle_s_p90=299.0),
+            keys(evicted=9, policy="allkeys-lfu", idle_s_p90=None),
+        ],
     },
     "evicted-not-expired": {
         "pass": [info(sampled=True, until_s=60.0, evicted_keys=9, expired_keys=9)],
@@ -262,9 +297,24 @@ LOOK_CASES = {
         "pass": [
             info(maxmemory_policy="volatile-lru"),
             info(maxmemory_policy="volatile-lru", db0={"keys": 99, "expires": 0}),
+            # Settings without a time to live beside sessions that have one, far from the cap.
+            info(
+                maxmemory_policy="volatile-lru",
+                db0={"keys": 1000, "expires": 90},
+                used_memory=MIB,
+            ),
+            at_end(
+                {"info": {"errorstat_OOM": {"count": 1}}},
+                info={"maxmemory_policy": "volatile-ttl", "errorstat_OOM": {"count": 1}},
+            ),
         ],
         "fail": [
-            info(maxmemory_policy="volatile-lru", db0={"keys": 1000, "expires": 99}),
+            info(maxmemory_policy="volatile-lru", db0={"keys": 1000, "expires": 0}),
+            info(
+                maxmemory_policy="volatile-lru",
+                db0={"keys": 1000, "expires": 99},
+                used_memory=5 * MIB,
+            ),
             info(maxmemory_policy="volatile-ttl", errorstat_OOM={"count": 1}),
         ],
         "unknown": [{"snapshots": []}],
@@ -287,20 +337,27 @@ LOOK_CASES = {
         "unknown": [NO_CONFIG],
     },
     "expire-lag": {
-        "pass": [info(expired_stale_perc=10.0)],
+        "pass": [
+            info(expired_stale_perc=10.0),
+            info(expired_stale_perc=58.0, db0={"keys": 1, "expires": 1}),
+        ],
         "fail": [info(expired_stale_perc=10.1), info(expired_time_cap_reached_count=1)],
         "unknown": [ONCE],
         "not applicable": [lacks("expired_stale_perc")],
     },
     "expiry-cliff": {
-        "pass": [keys(), keys(expiring_in_one_s_share=0.25)],
-        "fail": [keys(expiring_in_one_s_share=0.26)],
+        "pass": [keys(), keys(expiring_in_one_s_share=0.49)],  # 490 of all 1,000 keys
+        "fail": [keys(expiring_in_one_s_share=0.5)],
         "unknown": [info(sampled=True)],
-        "not applicable": [{}, keys(keys=49, expiring_in_one_s_share=1.0)],
+        "not applicable": [
+            {},
+            keys(keys=49, expiring_in_one_s_share=1.0),
+            keys(ttl_s_p50=1.5, expiring_in_one_s_share=1.0),  # a rate limiter
+        ],
     },
     "expire-hz": {
-        "pass": [{}, lacks("dynamic-hz")],
-        "fail": [config(hz="1"), config(dynamic_hz="no")],
+        "pass": [{}, lacks("dynamic-hz"), config(hz="100", dynamic_hz="no")],
+        "fail": [config(hz="1")],
         "unknown": [NO_CONFIG],
     },
     "persistence-off": {
@@ -322,7 +379,10 @@ LOOK_CASES = {
         "not applicable": [lacks("rdb_last_bgsave_status")],
     },
     "replica-link": {
-        "pass": [info(role="slave", master_link_status="up")],
+        "pass": [
+            info(role="slave", master_link_status="up"),
+            info(role="slave", master_link_status="down", master_sync_in_progress=1),
+        ],
         "fail": [
             info(role="slave", master_link_status="down", master_link_down_since_seconds=9),
         ],
@@ -339,7 +399,14 @@ LOOK_CASES = {
         "not applicable": [{}, NO_AOF],
     },
     "rewrite-never": {
-        "pass": [{}, info(aof_current_size=2 * LARGE, aof_base_size=LARGE)],
+        "pass": [
+            {},
+            info(aof_current_size=2 * LARGE, aof_base_size=LARGE),
+            at_end(
+                config={"auto-aof-rewrite-min-size": str(512 * MIB)},
+                info={"aof_current_size": LARGE},
+            ),
+        ],
         "fail": [config(auto_aof_rewrite_percentage="0"), info(aof_current_size=LARGE)],
         "unknown": [NO_CONFIG],
         "not applicable": [NO_AOF],
@@ -351,10 +418,14 @@ LOOK_CASES = {
         "not applicable": [NO_AOF],
     },
     "appendfsync": {
-        "pass": [{}, config(appendfsync="always")],
+        "pass": [
+            {},
+            config(appendfsync="always"),
+            at_end(config={"appendfsync": "always"}, info={"cmdstat_get": {"calls": 90_000}}),
+        ],
         "fail": [
             config(appendfsync="no"),
-            at_end(config={"appendfsync": "always"}, info={"total_commands_processed": 20_011}),
+            at_end(config={"appendfsync": "always"}, info={"cmdstat_set": {"calls": 10_010}}),
         ],
         "unknown": [NO_CONFIG, {"snapshots": [snapshot(1.0, config={"appendfsync": "always"})]}],
         "not applicable": [NO_AOF],
@@ -387,9 +458,12 @@ LOOK_CASES = {
         "not applicable": [lacks("loading")],
     },
     "replication-buffers": {
-        "pass": [info(connected_slaves=1)],
+        "pass": [
+            info(connected_slaves=1),
+            info(connected_slaves=1, mem_total_replication_buffers=MIB),  # the backlog itself
+        ],
         "fail": [
-            info(connected_slaves=1, mem_total_replication_buffers=MIB),
+            info(connected_slaves=1, mem_total_replication_buffers=2 * MIB),
             info(connected_slaves=1, master_repl_offset=MIB),
         ],
         "unknown": [{"snapshots": [snapshot(1.0, info={"connected_slaves": 1})]}],
@@ -415,7 +489,9 @@ LOOK_CASES = {
     "idle-clients": {
         "pass": [{}],
         "fail": [
-            at_end(clients=Clients(count=20, idle_over_1h=11, output_bytes_max=0, subscribers=0)),
+            at_end(
+                clients=Clients(count=2000, idle_over_1h=1001, output_bytes_max=0, subscribers=0)
+            ),
         ],
         "unknown": [at_end(clients=None), NO_CONFIG],
     },
@@ -427,6 +503,12 @@ LOOK_CASES = {
     "connection-churn": {
         "pass": [
             info(total_connections_received=109),
+            # The documented health check, for ten minutes.
+            info(
+                until_s=600.0,
+                total_connections_received=131,
+                total_commands_processed=10_700,
+            ),
             # A pool that was filled, and stays.
             info(
                 total_connections_received=211,
@@ -474,18 +556,28 @@ LOOK_CASES = {
         "fail": [
             info(cmdstat_keys={"calls": 1}),
             at_end(slowlog=SLOW),
+            # More came than the log is read for.
+            at_end({"slowlog": SLOW[:1]}, until_s=600.0, slowlog=[LATER]),
         ],
         "unknown": [ONCE],
     },
     "cpu-bound": {
         "pass": [info(used_cpu_user_main_thread=9.0)],
-        "fail": [info(used_cpu_user_main_thread=9.5, used_cpu_sys_main_thread=2.0)],
+        "fail": [
+            info(used_cpu_user_main_thread=9.5, used_cpu_sys_main_thread=2.0),
+            at_end(info={"used_cpu_user_main_thread": 3.4}, host={"cpu_limit_cores": 0.25}),
+        ],
         "unknown": [ONCE],
         "not applicable": [lacks("used_cpu_user_main_thread")],
     },
     "latency-events": {
-        "pass": [{}, event("fork", 99), event("fork", 200, unix_s=1_699_999_000)],
-        "fail": [event("fork", 100)],
+        "pass": [
+            {},
+            event("fork", 99),
+            event("fork", 200, unix_s=1_699_999_000),
+            at_end({"latency": {"fork": LONG_AGO}}, latency={"fork": SHORT_SINCE}),
+        ],
+        "fail": [event("fork", 100), at_end(latency={"fork": SHORT_SINCE})],
         "unknown": [NO_CONFIG],
         "not applicable": [config(latency_monitor_threshold="0")],
     },
@@ -526,8 +618,18 @@ LOOK_CASES = {
         "unknown": [exposed(password_set=None), NO_CONFIG],
     },
     "dangerous-commands": {
-        "pass": [{}, exposed(), at_end(config={"bind": "*"}, password_set=False)],
-        "fail": [exposed(default_user="+@all"), exposed(default_user="+@all -flushall")],
+        "pass": [
+            {},
+            exposed(default_user="-@all +@read +set"),
+            exposed(default_user="+@all -@dangerous"),
+            exposed(default_user="off"),
+            at_end(config={"bind": "*"}, password_set=False),
+        ],
+        "fail": [
+            exposed(default_user="+@all"),
+            exposed(default_user="+@all -flushall"),
+            exposed(default_user="-@all +@write"),  # which FLUSHALL is one of
+        ],
         "unknown": [exposed(default_user=None), NO_CONFIG],
     },
     "health-check": {

@@ -15,8 +15,10 @@ from workbench.runs.schema import TABLES
 MIB = 1024**2
 TURNS = [{"elapsed_s": 0.05 * number} for number in range(200)]
 SECONDS = [{"elapsed_s": float(at)} for at in range(1, 11)]
+OFTEN = [{"elapsed_s": at / 5} for at in range(51)]
 POLLS = [{"elapsed_s": at / 2} for at in range(21)]
 HOST = {
+    "ram_bytes": 200 * MIB,
     "memory_limit_bytes": 100 * MIB,
     "memory_limit_source": "cgroup v2",
     "available_bytes": 90 * MIB,
@@ -170,12 +172,13 @@ CASES = {
     },
     "overcommit": {
         "pass": [
-            {"host": HOST},  # 6 MiB fit twice
+            {"host": HOST},
+            {"host": {**HOST, "available_bytes": MIB}},  # of which the kernel does not ask
+            {"host": {**HOST, "ram_bytes": 5 * MIB, "swap_total_bytes": MIB}},
             {"host": {"overcommit_memory": 1}},
         ],
         "fail": [
-            {"host": {**HOST, "available_bytes": 11 * MIB}},
-            {"host": {**HOST, "memory_limit_bytes": 11 * MIB}},
+            {"host": {**HOST, "ram_bytes": 5 * MIB}},
             {"host": {**HOST, "overcommit_memory": 2}},
             {"host": HOST, "events": [{**logged(1.0, 0.0, "err"), "detail": REFUSED_FORK}]},
         ],
@@ -206,11 +209,13 @@ CASES = {
         "pass": [
             {},
             {"samples": [{**POLLS[0], "aof_pending_bio_fsync": 1}, *POLLS[1:]]},
+            # Twice a second: each look may meet another fsync.
+            {"samples": rising("aof_pending_bio_fsync", 1)},
             {"config": {"appendfsync": "everysec"}},
         ],
         "fail": [
             {"samples": rising("aof_delayed_fsync", 1)},
-            {"samples": rising("aof_pending_bio_fsync", 1)},
+            {"samples": [{**poll, "aof_pending_bio_fsync": 1} for poll in OFTEN]},
         ],
         "unknown": [{"samples": every(aof_delayed_fsync=None)}, {"samples": []}],
         "not applicable": [
