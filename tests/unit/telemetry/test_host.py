@@ -138,3 +138,53 @@ def test_host_that_shows_no_memory_and_no_mounts_has_none_known(tree):
     assert (described["available_bytes"], described["filesystem"]) == (None, None)
     assert described["disk_free_bytes"] > 0
     assert describe_host(tree / "missing")["disk_free_bytes"] is None
+
+
+CPU_LIMITS = {
+    "v2": ("0::/task/redis", {"v2/task/redis/cpu.max": "25000 100000"}, 0.25),
+    "v2, of an outer group": (
+        "0::/task/redis",
+        {"v2/task/redis/cpu.max": "max 100000", "v2/task/cpu.max": "50000 100000"},
+        0.5,
+    ),
+    "v1": (
+        "3:cpu,cpuacct:/task",
+        {"cpu/task/cpu.cfs_quota_us": 35_000, "cpu/task/cpu.cfs_period_us": 100_000},
+        0.35,
+    ),
+    "v1, none": (
+        "3:cpu,cpuacct:/task",
+        {"cpu/task/cpu.cfs_quota_us": -1, "cpu/task/cpu.cfs_period_us": 100_000},
+        None,
+    ),
+    "none at all": ("0::/", {}, None),
+}
+
+
+@pytest.mark.parametrize("case", CPU_LIMITS)
+def test_share_of_a_core_is_read_from_either_form(tree, monkeypatch, case):
+    """In cores, as the server's one thread may use them."""
+    own, files, cores = CPU_LIMITS[case]
+    monkeypatch.setattr(host, "_CGROUP_V1_CPU", tree / "cpu")
+    write(tree / "own", own)
+    for path, text in files.items():
+        write(tree / path, text)
+
+    assert host._cpu_limit_cores(tree / "own") == cores
+
+
+@pytest.mark.parametrize(
+    ("own", "path", "text", "kills"),
+    [
+        ("0::/task", "v2/task/memory.events", "low 0\noom 3\noom_kill 2", 2),
+        ("9:memory:/task", "v1/task/memory.oom_control", "under_oom 0\noom_kill 1", 1),
+        ("9:memory:/task", "v1/task/memory.oom_control", "under_oom 0", None),  # before 4.13
+        ("3:cpu:/task", "v1/task/memory.oom_control", "oom_kill 1", None),
+    ],
+)
+def test_kills_for_want_of_memory_are_counted_in_either_form(tree, own, path, text, kills):
+    """What the kernel did leaves no line in the server's log."""
+    write(tree / "own", own)
+    write(tree / path, text)
+
+    assert host._oom_kills(tree / "own") == kills
