@@ -3,6 +3,7 @@
 from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
 from workbench.diagnostics.limits import FULL_SHARE, SESSION_TIMEOUT_S
 from workbench.diagnostics.look import Look
+from workbench.diagnostics.memory_bounds import MORE_MEMORY
 from workbench.runs.run import Run
 from workbench.units import format_bytes, format_count, format_duration, format_share
 
@@ -19,11 +20,6 @@ _VOLATILE_SHARE_MIN = 0.1
 _WINDOW_S_MIN = 30.0
 _EVICTION_DEL_MS_MAX = 5
 _KEYS_MIN = 100
-_MORE_MEMORY = Remedy(
-    redis_conf="maxmemory higher than now, and at most 0.7 of the container's memory",
-    compose="mem_limit at 1.45 × the new maxmemory, and --maxmemory higher than now",
-    ecs="memory of the container at 1.45 × the new maxmemory, and --maxmemory higher than now",
-)
 
 
 def _totals(look: Look) -> tuple[int, int]:
@@ -42,7 +38,7 @@ def _totals(look: Look) -> tuple[int, int]:
     severity="critical",
     needs=("snapshots",),
     why="this is a store and no cache: whatever is evicted is somebody's conversation",
-    remedy=_MORE_MEMORY,
+    remedy=MORE_MEMORY,
     source="INFO evicted_keys over the window, maxmemory_policy; Redis eviction guide",
 )
 def evictions(run: Run) -> Judgement:
@@ -75,7 +71,7 @@ def evictions(run: Run) -> Judgement:
     severity="warning",
     needs=("snapshots",),
     why="a person who pauses for less than the session timeout finds the conversation gone",
-    remedy=_MORE_MEMORY,
+    remedy=MORE_MEMORY,
     source="idle time of sampled keys (OBJECT IDLETIME): under an LRU policy the oldest that are "
     "left are about as old as those that go; 300 s is the documented time to live",
 )
@@ -119,7 +115,7 @@ def age_at_eviction(run: Run) -> Judgement:
     severity="warning",
     needs=("snapshots",),
     why="where more is evicted than expires, memory decides who loses a conversation, and not time",
-    remedy=_MORE_MEMORY,
+    remedy=MORE_MEMORY,
     source="INFO evicted_keys against expired_keys over the window; that the time to live defines "
     "the working set: Yang and others, OSDI 2020",
 )
@@ -190,7 +186,7 @@ def volatile_without_ttl(run: Run) -> Judgement:
     severity="critical",
     needs=("snapshots",),
     why="under noeviction a full server refuses every write: nobody's conversation goes on",
-    remedy=_MORE_MEMORY,
+    remedy=MORE_MEMORY,
     source="INFO maxmemory_policy, used_memory, errorstat_OOM; Redis eviction guide",
 )
 def refuses_when_full(run: Run) -> Judgement:

@@ -16,6 +16,7 @@ from workbench.runs.run import Run
 from workbench.units import format_bytes, format_duration, format_share
 
 __all__ = [
+    "MORE_MEMORY",
     "aof_buffer",
     "cap_near_limit",
     "cow_headroom",
@@ -29,6 +30,14 @@ _FRAGMENTATION_UNSEEN = 1.1
 _COW_UNSEEN_SHARE = 0.25
 _FULL_SHARE = 0.8
 _TREND_S_MIN = 30.0
+
+
+MORE_MEMORY = Remedy(
+    redis_conf="maxmemory higher than now, and at most 0.7 of the container's memory",
+    compose="mem_limit at 1.45 × the new maxmemory, and --maxmemory higher than now",
+    ecs="memory of the container at 1.45 × the new maxmemory, and --maxmemory higher than now",
+)
+"""Where more conversations have to fit; a directive would have to know how many."""
 
 
 @rule(
@@ -246,11 +255,7 @@ def over_cap(run: Run) -> Judgement:
     severity="warning",
     needs=("snapshots",),
     why="when the cap is reached, the first conversations are evicted",
-    remedy=Remedy(
-        redis_conf="maxmemory higher than now, and at most 0.7 of the container's memory",
-        compose="mem_limit at 1.45 × the new maxmemory",
-        ecs="memory of the container at 1.45 × the new maxmemory",
-    ),
+    remedy=MORE_MEMORY,
     source="the slopes of used_memory between samples (Theil and Sen), from the 10th to the 90th "
     "percentile; 24 h is an assumption",
 )
