@@ -566,7 +566,7 @@ def _fragmentation(scene: Scene) -> Iterator[None]:
     "restart-over-cap",
     "restarted under half the cap that its data need, while it is looked at",
     rules=("restart-over-cap",),
-    also=("evictions",),
+    also=("evictions", "age-at-eviction"),
 )
 def _restart_over_cap(scene: Scene) -> Iterator[None]:
     server = scene.start()

@@ -268,11 +268,6 @@ def time_to_full(run: Run) -> Judgement:
         return not_applicable("the server has no maxmemory: see no-maxmemory")
     if used >= FULL_SHARE * cap:
         return not_applicable("the server is at its cap already: see evictions")
-    if _begins(look):
-        return unknown(
-            "the server was started so lately that its first keys are still to expire",
-            "look again when it has run for some times the time to live",
-        )
     samples = run.samples[["elapsed_s", "used_memory"]].dropna()
     if samples.empty or float(np.ptp(samples["elapsed_s"])) < _TREND_S_MIN:
         return unknown(
@@ -288,6 +283,13 @@ def time_to_full(run: Run) -> Judgement:
     left_s, soonest_s, latest_s = ((cap - used) / each for each in (middle, high, low))
     between = f"{format_duration(soonest_s)} to {format_duration(latest_s)}"
     evidence["full in"] = f"{format_duration(left_s)} ({between})"
+    if left_s > (expiring_s := _first_expiries_s(look)) > 0:
+        return unknown(
+            "the server was started so lately that its first keys are still to expire: until then "
+            "memory only grows",
+            f"look again in {format_duration(expiring_s)}",
+            evidence,
+        )
     if left_s < TIME_TO_FULL_S_MIN:
         return fail(
             f"if it goes on like this the cap is reached in {format_duration(left_s)} ({between})",
@@ -297,16 +299,19 @@ def time_to_full(run: Run) -> Judgement:
     return ok(f"at this growth the cap is reached in {format_duration(left_s)}", evidence)
 
 
-def _begins(look: Look) -> bool:
-    """Whether keys that expire have not had the time to: until then memory only grows."""
+def _first_expiries_s(look: Look) -> float:
+    """How long until keys of a server that began lately expire, s; 0 if it has run for longer."""
     uptime_s = float(look.last.info.get("uptime_in_seconds") or 0)
-    lives_s = [
-        float(values.get("avg_ttl", 0)) / 1000
-        for name, values in look.last.info.items()
-        if name.startswith("db") and isinstance(values, dict) and values.get("expires")
-    ]
     # avg_ttl is what is left of the time to live: half of it where keys come evenly.
-    return bool(lives_s) and 0 < uptime_s < 4 * max(lives_s)
+    left_s = max(
+        (
+            float(values.get("avg_ttl", 0)) / 1000
+            for name, values in look.last.info.items()
+            if name.startswith("db") and isinstance(values, dict) and values.get("expires")
+        ),
+        default=0.0,
+    )
+    return left_s if uptime_s < 4 * left_s else 0.0
 
 
 def _slopes(points: np.ndarray) -> tuple[float, float, float]:

@@ -84,19 +84,18 @@ LONG_AGO = LatencyEvent(unix_s=1_699_999_000, latest_ms=400, max_ms=400)
 SHORT_SINCE = LatencyEvent(unix_s=1_700_000_005, latest_ms=20, max_ms=400)
 CALM_LOG = "1:M 26 Nov 2026 10:00:00.000 * DB loaded from append only file: 0.000 seconds\n"
 ODD = "1:M 26 Nov 2026 10:00:00.000 # Possible SECURITY ATTACK detected.\n"
-JUST_BEGUN = growing(1000) | {
-    "snapshots": [
-        snapshot(0.0),
-        snapshot(
-            60.0,
-            info={
-                "used_memory": 3 * MIB,
-                "uptime_in_seconds": 60,
-                "db0": {"keys": 9, "expires": 9, "avg_ttl": 30_000},
-            },
-        ),
-    ]
-}
+
+
+def begun(ttl_s):
+    """A server of a minute, whose memory grows, full in about half an hour."""
+    fields = {
+        "used_memory": 3 * MIB,
+        "uptime_in_seconds": 60,
+        "db0": {"keys": 9, "expires": 9, "avg_ttl": 1000 * ttl_s},
+    }
+    return growing(1000) | {"snapshots": [snapshot(0.0), snapshot(60.0, info=fields)]}
+
+
 SLOW = [
     SlowCommand(number=at, unix_s=1_700_000_003, duration_us=20_000, command="HGETALL")
     for at in range(4)
@@ -218,8 +217,8 @@ LOOK_CASES = {
     },
     "time-to-full": {
         "pass": [growing(0), growing(10)],
-        "fail": [growing(1000)],
-        "unknown": [growing(1000, seconds=20), JUST_BEGUN],
+        "fail": [growing(1000), begun(3600)],  # full before the first of them expires
+        "unknown": [growing(1000, seconds=20), begun(30)],
         "not applicable": [
             {},
             info(sampled=True, used_memory=5 * MIB),
