@@ -80,7 +80,34 @@ LATE = {"operations": [{**turn, "lag_us": 50_000.0, "response_us": 51_000.0} for
 SPLIT = {"experiment": {"tasks": 3}}
 COMPRESSED = {"experiment": {"compression": 20.0}}
 
+
+def kept(evicted_s=(), *, ttl_s=300.0, **windows):
+    """A run with a ledger: each of these turns' conversations was evicted 2 s after its write."""
+    count = len(list(evicted_s))
+    return {
+        "experiment": {"ledger": True},
+        "operations": [
+            {"elapsed_s": at, "conversation": number, "ttl_s": ttl_s}
+            for number, at in enumerate(evicted_s)
+        ],
+        "evictions": [
+            {"elapsed_s": at + 2, "conversation": number} for number, at in enumerate(evicted_s)
+        ],
+        "eviction_windows": [
+            {"elapsed_s": 10.0, "evicted_seen": count, "evicted_keys": count, **windows}
+        ],
+    }
+
+
+UNKNOWN_KEYS = kept() | {"evictions": [{"elapsed_s": 1.0, "conversation": None}]}
+
 CASES = {
+    "evicted-early": {
+        "pass": [kept(), kept([1.0, 2.0], ttl_s=1.0)],
+        "fail": [kept([1.0, 2.0])],
+        "unknown": [UNKNOWN_KEYS, {"experiment": {"ledger": True}}],
+        "not applicable": [{}, {"experiment": {"ledger": False}}],
+    },
     "state-elsewhere": {
         "pass": [SPLIT],
         "fail": [{**SPLIT, "operations": gone("elsewhere", 1)}],
