@@ -194,7 +194,7 @@ def test_documented_user_may_take_a_backup_and_no_more(source, tmp_path):
     """The line of the page is enough; without CONFIG GET, or for the options, it is not."""
     line = re.search(r"^ {4}(ACL SETUSER .*)$", PAGE.read_text(), re.MULTILINE)[1]
     assert line == ACL_LINE
-    url = source.url.replace("://", "://keeper:secret@")
+    url = source.url.replace("://", "://keeper:changeme@")
     with source.client() as client:
         client.execute_command(*line.split())
         taken = take_backup(url, str(tmp_path))

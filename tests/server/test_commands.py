@@ -321,7 +321,7 @@ def test_user_of_the_page_may_sample(ask, start_server, taken, code):
     page = (ROOT / "docs" / "how-to" / "attach.md").read_text()
     line = re.search(r"^    (ACL SETUSER .+)$", page, re.MULTILINE)[1]
     server = start_server()
-    url = server.url.replace("redis://", "redis://watcher:secret@")
+    url = server.url.replace("redis://", "redis://watcher:changeme@")
     with server.client() as client:
         client.execute_command(*line.split(), *taken.split())
 

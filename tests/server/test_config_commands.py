@@ -225,7 +225,7 @@ def test_user_of_the_page_may_be_checked_with(start_server, server_binary):
     page = (ROOT / "docs" / "how-to" / "check-a-configuration.md").read_text()
     line = re.search(r"`(ACL SETUSER .+?)`", page)[1]
     server = start_server()
-    url = server.url.replace("redis://", "redis://watcher:secret@")
+    url = server.url.replace("redis://", "redis://watcher:changeme@")
     with server.client() as client:
         client.execute_command(*line.split())
         found = check_server(url, profile("development"), server_binary)

@@ -7,9 +7,11 @@ from redis.exceptions import NoPermissionError
 
 from tests.commands import ROOT
 from workbench.diagnostics.finding import RULES, evaluate
+from workbench.errors import TargetRefusedError
 from workbench.experiments.runner import sample
 from workbench.runs.run import Run
 from workbench.server.binary import find_binary
+from workbench.server.guard import parse_target
 from workbench.server.process import PrivateServer
 from workbench.server.profiles import profile
 from workbench.state import StateManager, connect
@@ -41,7 +43,7 @@ def with_user(server, line, **_):
     with server.client() as client:
         client.execute_command(*line.replace("watcher", "reader").split())
         client.acl_log_reset()
-    return server.url.replace("redis://", "redis://reader:secret@")
+    return server.url.replace("redis://", "redis://reader:changeme@")
 
 
 def calls(client):
@@ -219,9 +221,36 @@ def test_nobody_there_is_said_in_one_line(ask):
     assert "hidden" not in err
 
 
+def test_url_without_its_option_is_not_said_back(ask):
+    """With its password; and the option is named that was meant."""
+    code, out, err = ask("doctor", "redis://:hunter2@127.0.0.1:1")
+
+    assert (code, out) == (2, "")
+    assert "Did you mean --url?" in err
+    assert "hunter2" not in err
+
+
+@pytest.mark.parametrize("password", ["hunter2#sec", "hunter2/sec", "hunter2?sec"])
+def test_password_that_splits_the_url_is_not_said_back(password):
+    """Not even the half that urllib takes for a port."""
+    with pytest.raises(TargetRefusedError) as refused:
+        parse_target(f"redis://me:{password}@127.0.0.1:1")
+
+    assert "hunter2" not in str(refused.value)
+    assert "%23" in str(refused.value)
+
+
+def test_database_that_is_no_number_is_refused():
+    """Before anything is asked."""
+    with pytest.raises(TargetRefusedError, match="the number of a database"):
+        parse_target("redis://127.0.0.1:1/abc")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--deployment", "tests/data/runs/tiny/redis.conf"], "is a redis.conf"),
+        (["--limit", "716"], "under 1mb; write it with its unit, such as 716mb"),
         (["--for", "10ms"], "--for is 10ms, outside 1s to 1 day"),
         (["--keys", "-1"], "--keys is -1, outside 0 to 100000"),
         (["--profile", "prodction"], "did you mean 'production'?"),

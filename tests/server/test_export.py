@@ -144,7 +144,7 @@ def test_server_that_goes_is_down_and_said_once_and_comes_back(start_server, sai
 @pytest.mark.parametrize(("line", "keys"), [(ACL_LINE, 0), (ACL_LINE_KEYS, 10)])
 def test_user_of_the_documented_line_is_enough(server, said, line, keys):
     """What it may not ask it asks once only: each try would count as an error reply."""
-    url = server.url.replace("redis://", "redis://exporter:secret@")
+    url = server.url.replace("redis://", "redis://exporter:changeme@")
     with server.client() as client:
         client.set("channel:1", "x")
         client.execute_command(*line.split())

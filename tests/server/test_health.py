@@ -76,7 +76,7 @@ def test_user_of_the_documented_line_is_enough(server, client, line, probe):
     """And one right less is not."""
     words = line.split()
     client.execute_command(*words)
-    url = server.url.replace("redis://", "redis://health:secret@")
+    url = server.url.replace("redis://", "redis://health:changeme@")
 
     found = check_health(url, write_probe=probe)
     client.acl_setuser("health", enabled=True, commands=["-info"])
@@ -92,7 +92,7 @@ def test_user_of_the_documented_line_is_enough(server, client, line, probe):
 def test_probe_without_its_right_fails(server, client):
     """The control of the test above: the line without a probe's rights."""
     client.execute_command(*ACL_LINE.split())
-    url = server.url.replace("redis://", "redis://health:secret@")
+    url = server.url.replace("redis://", "redis://health:changeme@")
 
     found = check_health(url, write_probe=True)
     client.acl_deluser("health")

@@ -306,7 +306,7 @@ def test_user_who_may_not_is_refused_with_the_rule_that_would_do(emptied, small,
     emptied.execute_command("ACL", "SETUSER", "ledger", "reset", "on", ">pw", *rules)
     url = small.url.replace("redis://", "redis://ledger:pw@")
 
-    with pytest.raises(TargetRefusedError, match=r"ACL SETUSER ledger on >secret \+info") as said:
+    with pytest.raises(TargetRefusedError, match=r"ACL SETUSER ledger on >changeme \+info") as said:
         sample(
             url,
             tmp_path,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, ResponseError
 
 from tests.waiting import wait_until
 from workbench.runs.clock import Clock
@@ -137,7 +137,7 @@ class Wild:
 
     def info(self, section=None):
         if section:
-            raise RedisError("no snapshot of this one")
+            raise ResponseError("no snapshot of this one")
         return {"used_memory": 7, "mem_clients_normal": 2**64 - 5, "maxmemory": "much"}
 
 
@@ -206,3 +206,20 @@ def test_sampler_ends_with_code_4_when_the_server_is_gone(start_server, tmp_path
     assert "the server stopped answering" in said
     assert "Traceback" not in said
     assert len(recorded(tmp_path)) >= 3
+
+
+def test_server_that_is_gone_at_the_end_is_not_taken_for_well(start_server, tmp_path):
+    """A look of a few seconds ends before a server is given up: its last answer is asked for."""
+    server = start_server()
+    looks = iter([False, False, True])
+
+    def ends(_):
+        ending = next(looks)
+        if ending:
+            server.stop()
+        return ending
+
+    with server.client() as client:
+        sampler = Sampler(client, tmp_path, interval_s=0.0, unreachable_s=0.5)
+        with pytest.raises(ConnectionError):
+            sampler.run(ends)

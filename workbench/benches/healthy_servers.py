@@ -186,7 +186,7 @@ def _acl(scene: Scene) -> Iterator[None]:
     scene.fill(_KEYS)
     client = scene.client()
     for line in (
-        ACL_LINE_KEYS.replace(">secret", ">of-the-scene"),
+        ACL_LINE_KEYS.replace(">changeme", ">of-the-scene"),
         "ACL SETUSER owner on >of-the-scene ~* &* +@all",
         "ACL SETUSER service on >of-the-scene ~channel:* +@read +@write +@connection",
         "ACL SETUSER default off",

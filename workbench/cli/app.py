@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -48,6 +49,9 @@ EXIT_CODES: Final = {
     130: "interrupted",
 }
 """What each exit code means, for every command."""
+
+_WRONG_WORDS: Final[Any] = typer.BadParameter.__bases__[0]
+"""What typer raises of options and arguments that are not its own; it has no public name there."""
 
 app = typer.Typer(
     name="workbench",
@@ -105,7 +109,19 @@ def _workbench(
 def main() -> None:
     """The entry point: a foreseen failure is a message on stderr and an exit code."""
     try:
-        app()
+        code = app(standalone_mode=False)
+    except _WRONG_WORDS as error:
+        # What was typed is said back, and a URL may have been typed where none belongs.
+        said = StringIO()
+        error.show(file=said)
+        typer.echo(_redacted(said.getvalue()), err=True, nl=False)
+        if "://" in error.format_message():
+            typer.echo("Did you mean --url?", err=True)
+        sys.exit(error.exit_code)
+    except SystemExit as ended:
+        # Of a pipe that was closed typer makes this, and a standard output that takes anything.
+        closed = type(sys.stdout).__name__ == "PacifyFlushWrapper"
+        sys.exit(0 if closed else ended.code)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)
@@ -116,10 +132,17 @@ def main() -> None:
         typer.echo(f"workbench: {error}", err=True)
         sys.exit(4)
     except WorkbenchError as error:
-        from workbench.state.redaction import redact
-
-        typer.echo(redact(f"workbench: {error}"), err=True)
+        typer.echo(_redacted(f"workbench: {error}"), err=True)
         sys.exit(2 if isinstance(error, UsageError | RunError) else 4)
+    if code == 130:
+        typer.echo("interrupted", err=True)
+    sys.exit(code or 0)
+
+
+def _redacted(text: str) -> str:
+    from workbench.state.redaction import redact  # a tenth of a second, which --help need not take
+
+    return redact(text)
 
 
 def exit_code(run: "Run", findings: "Findings", slo: "SloFindings | None" = None) -> int:
@@ -210,13 +233,15 @@ def positive_bytes(option: str, text: str) -> int:
     A size that an option was given.
 
     Raises:
-        UsageError: it is no size, or 0.
+        UsageError: it is no size, 0, or so little that its unit was forgotten.
     """
     from workbench.units import parse_bytes
 
     found = parse_bytes(text)
     if not found:
         raise UsageError(f"{option} is {text}; leave it out if there is none")
+    if found < 1024 * 1024:
+        raise UsageError(f"{option} is {text}, under 1mb; write it with its unit, such as 716mb")
     return found
 
 

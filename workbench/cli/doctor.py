@@ -13,6 +13,7 @@ from workbench.cli.app import (
     app,
     exit_code,
     near,
+    positive_bytes,
     progress,
     tell,
     tell_findings,
@@ -115,18 +116,22 @@ def _asked(
     from workbench.errors import UsageError
     from workbench.server.configuration import read_configuration
     from workbench.server.profiles import profile as profile_named
-    from workbench.units import parse_bytes
 
     asked: dict[str, Any] = {"profile": profile_named(profile).name}
     if service and deployment is None:
         raise UsageError("--service names one of a deployment: give its file by --deployment")
     if deployment is not None:
         found = read_configuration(deployment, service=service or None)
+        if found.kind not in {"compose", "ecs"}:
+            raise UsageError(
+                f"{deployment} is a {found.kind}: --deployment wants a compose file, or an ECS "
+                "task or container definition; of this file workbench config check tells"
+            )
         asked["health_check"] = " ".join(found.health or ())
         if found.limit_bytes:
             asked["memory_limit_bytes"] = found.limit_bytes
     if limit is not None:
-        asked["memory_limit_bytes"] = parse_bytes(limit)
+        asked["memory_limit_bytes"] = positive_bytes("--limit", limit)
     return asked
 
 

@@ -89,7 +89,10 @@ def _without_ledger(run: "Run", *, as_json: bool) -> None:
         "this run kept no ledger: this is what its turns found gone, and the look at its end"
     )
     typer.echo(f"the server counted {counted} evicted; ages are those when a loss was found")
-    typer.echo("make a run with a ledger with: workbench run --ledger")
+    more = "workbench run --ledger" if run.loaded else "workbench sample --keyspace-events"
+    typer.echo(f"make a run with a ledger with: {more}")
+    if not run.loaded:
+        return
     _columns(
         ("flow", "by turns", "at the end", "age when found, p50"),
         [

@@ -67,7 +67,7 @@ def export(
     """
     Tell a monitoring system how a server fares, until Ctrl-C; read-only.
 
-    A look is INFO and CONFIG GET of two settings, and with --keys also SCAN, TYPE, PTTL, MEMORY
+    A look is INFO and CONFIG GET of two settings, and with --keys also SCAN, PTTL, MEMORY
     USAGE and OBJECT IDLETIME. What the server does not tell is left out, and never 0.
 
     \b

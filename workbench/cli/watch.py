@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.app import app
+from workbench.cli.app import app, positive_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -57,7 +57,7 @@ def watch(
     from workbench.errors import ServerNotReadyError, UsageError
     from workbench.experiments.interrupts import one_interrupt
     from workbench.state.redaction import redact
-    from workbench.units import parse_bytes, parse_duration
+    from workbench.units import parse_duration
 
     interval_s = parse_duration(interval)
     if not 0.2 <= interval_s <= 60:
@@ -67,16 +67,14 @@ def watch(
         raise UsageError("--once ends by itself: leave out --for, or --once")
     if length_s is not None and not interval_s <= length_s <= 7 * 86_400:
         raise UsageError(f"--for is {seconds}, outside one interval to 7 days")
-    limit_bytes = None if limit is None else parse_bytes(limit)
-    if limit_bytes == 0:
-        raise UsageError("--limit is 0: give the container's memory, such as 716mb")
+    limit_bytes = None if limit is None else positive_bytes("--limit", limit)
     with one_interrupt() as interrupt:
         from workbench.experiments.watching import Watcher
 
         watcher = Watcher(url, interval_s=interval_s, limit_bytes=limit_bytes)
         scenes = _twice(watcher, interval_s) if once else _until(watcher, length_s, interrupt)
         try:
-            answered = _show(scenes, watcher, redact(url), as_json=as_json)
+            answered = _show(scenes, watcher, redact(url), as_json=as_json, once=once)
         finally:
             watcher.close()
     if not answered:
@@ -107,7 +105,9 @@ def _twice(watcher: "Watcher", interval_s: float) -> "Iterator[Scene]":
     yield watcher.look(judge=True)
 
 
-def _show(scenes: "Iterator[Scene]", watcher: "Watcher", url: str, *, as_json: bool) -> bool:
+def _show(
+    scenes: "Iterator[Scene]", watcher: "Watcher", url: str, *, as_json: bool, once: bool
+) -> bool:
     """Show every scene, each in its turn; whether the server answered at the last."""
     from rich.console import Console
 
@@ -116,7 +116,8 @@ def _show(scenes: "Iterator[Scene]", watcher: "Watcher", url: str, *, as_json: b
     if as_json or not console.is_terminal or console.is_dumb_terminal:
         for scene in scenes:
             answered = scene.board.answered
-            for told in [json.dumps(_plain(scene, watcher))] if as_json else _lines(scene):
+            plain = [json.dumps(_plain(scene, watcher))] if as_json else _lines(scene, whole=once)
+            for told in plain:
                 typer.echo(told)
         return answered
 
@@ -168,11 +169,17 @@ def _plain(scene: "Scene", watcher: "Watcher") -> dict[str, Any]:
     }
 
 
-def _lines(scene: "Scene") -> Iterator[str]:
+def _lines(scene: "Scene", *, whole: bool) -> Iterator[str]:
+    """A look in a line, and below it what changed; of the only look all that fails."""
     from workbench.diagnostics.finding import sentence
     from workbench.telemetry.board import clock, line
 
     yield line(scene.board)
+    if whole:
+        for each in scene.standing:
+            word, _ = _WORDS[each.finding.severity]
+            yield f"{word} {each.finding.rule}: {sentence(each.finding.says)}"
+        return
     for change in scene.changes:
         found = change.finding
         word, _ = _WORDS[found.severity]

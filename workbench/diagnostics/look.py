@@ -169,7 +169,8 @@ class Look:
             raise UntoldError(
                 unknown(
                     f"keys cannot be looked at: {said}" if said else "no keys were looked at",
-                    "ask for them, by --keys 1000; the user needs what the how-to names",
+                    "ask for them: workbench doctor --keys 1000; docs/how-to/attach.md names the "
+                    "commands that its user needs",
                 )
             )
         return self.last.keys

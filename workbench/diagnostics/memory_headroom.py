@@ -38,7 +38,9 @@ def memory_headroom(run: Run) -> Judgement:
     evidence = {
         "maxmemory": format_bytes(need.maxmemory_bytes),
         "highest resident memory": format_bytes(need.rss_bytes),
-        "copied on write by a rewrite": format_bytes(need.cow_bytes),
+        "copied on write by a rewrite": format_bytes(need.cow_bytes)
+        if need.rewrites
+        else "not seen in this run",
         "needed": format_bytes(need.needed_bytes),
     }
     if not need.rewrites:

@@ -401,7 +401,7 @@ def _prepare_events(url: str, out: Path, say: Say) -> None:
     if why:
         raise TargetRefusedError(
             f"{redact(url)} gives no keyspace events: {why}\nA user who may do this is enough:\n"
-            f"  ACL SETUSER ledger on >secret {ACL_RULES}\n"
+            f"  ACL SETUSER ledger on >changeme {ACL_RULES}\n"
             "or leave out --keyspace-events, which changes nothing on the server"
         )
 

@@ -111,7 +111,9 @@ def figure_loss_by_pause(run: Run) -> Chart:
     told = classes.dropna(subset=["evicted_share"])
     lossy_s = loss.lossy_pause_s(classes)
     safe = told[(told["evicted_share"] < 0.01).cummin()]
-    if not told["evicted"].any():
+    if told.empty:
+        title = "No turn went on with a conversation in this run"
+    elif not told["evicted"].any():
         title = "Nobody is seen to lose a conversation, however long the pause"
     elif lossy_s is None:
         title = "No length of pause loses more than half of its conversations"

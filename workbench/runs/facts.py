@@ -25,15 +25,24 @@ def run_facts(run: "Run") -> dict[str, str]:
         "Began": began(manifest.started_unix_s),
         "Server": f"{server_name(manifest.server)}, "
         f"{manifest.server.get('allocator', 'allocator unknown')}",
-        "Load": f"{_offered(experiment)} for {format_duration(run.measured_s)}, "
-        f"seed {manifest.seed}",
-        "Pauses": _pauses(experiment),
+        **_load(run),
         **_faults(experiment),
         "Host": f"{host.get('cores') or 'unknown'} cores, memory limit {limit} "
         f"({host.get('memory_limit_source') or 'no source'}), "
         f"overcommit_memory {host.get('overcommit_memory', 'unknown')}",
         "Workbench": f"{manifest.versions.get('workbench', 'unknown')} "
         f"{manifest.commit[:8]}{changed}".strip(),
+    }
+
+
+def _load(run: "Run") -> dict[str, str]:
+    lasted = format_duration(run.measured_s)
+    if not run.loaded:
+        return {"Load": f"none of ours: the server was looked at for {lasted}"}
+    experiment = run.manifest.experiment
+    return {
+        "Load": f"{_offered(experiment)} for {lasted}, seed {run.manifest.seed}",
+        "Pauses": _pauses(experiment),
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from workbench.errors import ServerNotReadyError, UsageError, nearest
 from workbench.server.binary import ServerBinary
@@ -213,9 +213,10 @@ def check_server(url: str, profile: ServerProfile, binary: ServerBinary) -> Chec
         with connect(url, timeout_s=5.0) as client:
             config = _config_get(client)
     except RedisError as error:
+        refused = isinstance(error, ResponseError) and not isinstance(error, AuthenticationError)
+        hint = "; a managed server shows its settings in its parameter group" if refused else ""
         raise ServerNotReadyError(
-            f"{redact(url)} does not answer CONFIG GET: {redact(str(error))}; a managed server "
-            "shows its settings in its parameter group"
+            f"{redact(url)} does not answer CONFIG GET: {redact(str(error)).rstrip('.')}{hint}"
         ) from None
     documented = _settings_of_profile(profile, binary)
     matter, no_effect, others = _sorted(differences(config, documented), _dead(config, (), ()))

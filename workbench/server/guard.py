@@ -124,6 +124,15 @@ def parse_target(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port  # looked at when it is asked for
+    except ValueError:
+        # The error's own text has parts of the URL, and so perhaps of a password.
+        raise _nonsense(
+            url,
+            ": in a login each of / ? # @ : % is written as %2F %3F %23 %40 %3A %25",
+        ) from None
+    if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        raise _nonsense(url, ": what stands after the port is the number of a database")
+    try:
         Redis.from_url(url).close()  # connects to nothing: it has the options after ? looked at
     except ValueError as error:
         raise _nonsense(url, f": {redact(str(error))}") from None

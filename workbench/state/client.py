@@ -138,8 +138,8 @@ def _of_url(kind: Any, url: str, settings: dict[str, Any]) -> Any:
 
 def _unreadable() -> ValueError:
     return ValueError(
-        "the URL cannot be read; write redis://user:password@host:port/database, with each of "
-        "/ ? # @ : % in the password as %2F %3F %23 %40 %3A %25"
+        "the URL cannot be read; write redis://HOST:PORT/0, with NAME:WORD@ before HOST where "
+        "there is a login, and in these each of / ? # @ : % written as %2F %3F %23 %40 %3A %25"
     )
 
 

@@ -7,6 +7,7 @@ is sent. boto3 is an extra, and is imported when something is to be sent by it.
 
 import importlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -147,7 +148,8 @@ class CloudWatch:
         try:
             self._client: Any = boto3.client(
                 "cloudwatch",
-                region_name=region,
+                # Of boto3 only AWS_DEFAULT_REGION is heard; a task on ECS has AWS_REGION.
+                region_name=region or os.environ.get("AWS_REGION"),
                 endpoint_url=endpoint_url,
                 config=config.Config(connect_timeout=5, read_timeout=10),
             )

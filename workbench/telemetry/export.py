@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 ACL_LINE: Final = (
-    "ACL SETUSER exporter on >secret resetkeys resetchannels -@all +ping +info +config|get"
+    "ACL SETUSER exporter on >changeme resetkeys resetchannels -@all +ping +info +config|get"
 )
 """The least that the exporter's user must be allowed."""
 

@@ -37,7 +37,7 @@ __all__ = ["ACL_LINE", "ACL_LINE_PROBE", "PROBE_PREFIX", "Check", "Checkup", "ch
 PROBE_PREFIX: Final = "wb:health:"
 """How the key of a write probe begins."""
 
-ACL_LINE: Final = "ACL SETUSER health on >secret resetkeys resetchannels -@all +ping +info"
+ACL_LINE: Final = "ACL SETUSER health on >changeme resetkeys resetchannels -@all +ping +info"
 """The least that the user of a health check must be allowed."""
 
 ACL_LINE_PROBE: Final = f"{ACL_LINE} ~{PROBE_PREFIX}* +set +get +del"
@@ -187,8 +187,9 @@ def _client(url: str, timeout_s: float) -> tuple[Redis, str]:
 
 def _nonsense() -> UsageError:
     return UsageError(
-        "the URL is not one of a single server; write redis://user:password@host:port, with each "
-        "of / ? # @ : % in the password as %2F %3F %23 %40 %3A %25"
+        "the URL is not one of a single server; write redis://HOST:PORT/0, with NAME:WORD@ before "
+        "HOST where there is a login, and in these each of / ? # @ : % written as %2F %3F %23 %40 "
+        "%3A %25"
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from workbench.runs.clock import Clock
 from workbench.runs.recorder import TableWriter
@@ -34,6 +34,7 @@ __all__ = ["Sampler", "is_possible", "main", "sample_of"]
 _FLUSH_S: Final = 5.0
 _UNREACHABLE_S: Final = 5.0
 _STEP_S: Final = 0.5
+_RETRY_S: Final = 0.2
 _INT64: Final = range(-(2**63), 2**63)
 _COLUMNS: Final = frozenset(column.name for column in TABLES["samples"].columns)
 
@@ -101,14 +102,28 @@ class Sampler:
                     self._flush()
                     flushed_s = time.monotonic()
                 if not self._snapshots:
-                    self._snapshot()
-            self._snapshot(keys=self._keys)
+                    with suppress(ConnectionError, TimeoutError):  # the next sample tells
+                        self._snapshot()
+            self._look_last()
         finally:
             self._flush()
 
+    def _look_last(self) -> None:
+        """The snapshot at the end; a server that does not answer it is gone, and that is said."""
+        until_s = time.monotonic() + min(_UNREACHABLE_S, self._unreachable_s)
+        while True:
+            try:
+                self._snapshot(keys=self._keys)
+            except (ConnectionError, TimeoutError):
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(_RETRY_S)
+            else:
+                return
+
     def _snapshot(self, *, keys: int = 0) -> None:
-        # A server that is gone has given its samples, and its end is told by them.
-        with suppress(RedisError):
+        # What a server refuses is on record in the snapshot; one that refuses INFO has none.
+        with suppress(ResponseError):
             found = take_snapshot(self._client, keys=keys, unix_s=self._clock.unix_s())
             self._snapshots.append(found)
             write_snapshots(self._run_dir, self._snapshots)

@@ -41,7 +41,7 @@ COMMANDS: Final = (
 KEY_COMMANDS: Final = ("scan", "pttl", "memory|usage", "object|idletime")
 """What a look sends besides when keys are asked for."""
 
-ACL_LINE: Final = f"ACL SETUSER watcher on >secret {' '.join(f'+{each}' for each in COMMANDS)}"
+ACL_LINE: Final = f"ACL SETUSER watcher on >changeme {' '.join(f'+{each}' for each in COMMANDS)}"
 """The least that a user must be allowed."""
 
 ACL_LINE_KEYS: Final = f"{ACL_LINE} %R~* {' '.join(f'+{each}' for each in KEY_COMMANDS)}"

@@ -154,7 +154,15 @@ def find_backup(where: str) -> tuple[Place, Backup]:
         found = list(backups_in(here.parent()))
         if not found:
             raise BackupRefusedError(f"{here.parent()} holds no complete backup")
-        return max(found, key=lambda each: (each[1].taken_at, each[0].name))
+        found.sort(key=lambda each: (each[1].taken_at, each[0].name))
+        newest = {backup.source: place.name for place, backup in found}
+        if len(newest) > 1:
+            told = ", ".join(f"{name} of {source}" for source, name in sorted(newest.items()))
+            raise BackupRefusedError(
+                f"{here.parent()} holds backups of several servers, so that latest is not one; the "
+                f"newest are {told}"
+            )
+        return found[-1]
     return here, read_backup(here)
 
 

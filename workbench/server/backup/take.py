@@ -40,7 +40,7 @@ __all__ = ["ACL_LINE", "KINDS", "Taken", "take_backup"]
 KINDS: Final = ("aof", "rdb")
 """What can be copied."""
 
-ACL_LINE: Final = "ACL SETUSER keeper on >secret +ping +info +config|get"
+ACL_LINE: Final = "ACL SETUSER keeper on >changeme +ping +info +config|get"
 """
 The user that it needs; for ``--rewrite`` with +bgrewriteaof, for ``--kind rdb`` with +bgsave. PING
 is sent by redis-py when it connects, and after a pause.
