@@ -56,6 +56,7 @@ _CAUSES = {
     title="Is one command in a thousand quick as well?",
     severity="warning",
     needs=("snapshots",),
+    holds_if_late=False,  # with less load there is less of it
     why="one slow command holds up everybody's messages behind it",
     remedy=Remedy(
         redis_conf="none: see what held it up; latency-monitor-threshold 10 has it noted",
@@ -179,6 +180,7 @@ def _new_entries(look: Look) -> tuple[list[SlowCommand], int]:
     title="Has the server's one thread time left?",
     severity="warning",
     needs=("snapshots",),
+    holds_if_late=False,  # with less load there is less of it
     why="at a full core every further message waits in a queue that only grows",
     remedy=Remedy(
         redis_conf="io-threads 4, where reading and writing sockets takes most",
@@ -215,6 +217,7 @@ def cpu_bound(run: Run) -> Judgement:
     title="Did nothing hold the server up for long?",
     severity="warning",
     needs=("snapshots",),
+    holds_if_late=False,  # with less load there is less of it
     why="while it lasts no message is answered",
     remedy=Remedy(
         redis_conf="none: it depends on the cause that is named above",

@@ -178,12 +178,18 @@ def rule(
     why: str,
     remedy: Remedy | None,
     source: str,
-    holds_if_late: bool = False,
+    holds_if_late: bool | None = None,
 ) -> Callable[[Callable[[Run], Judgement]], Callable[[Run], Judgement]]:
-    """Register a function of a run as a rule."""
+    """
+    Register a function of a run as a rule.
+
+    Unless it is said, a pass holds although the generator was late where the rule reads snapshots
+    alone: settings, limits and the host are what they are under any load.
+    """
+    holds = needs == ("snapshots",) if holds_if_late is None else holds_if_late
 
     def register(judge: Callable[[Run], Judgement]) -> Callable[[Run], Judgement]:
-        RULES.add(id, Rule(id, title, severity, needs, holds_if_late, why, remedy, source, judge))
+        RULES.add(id, Rule(id, title, severity, needs, holds, why, remedy, source, judge))
         return judge
 
     return register

@@ -61,6 +61,7 @@ def huge_pages(run: Run) -> Judgement:
     title="Is a fork over before anybody notices?",
     severity="warning",
     needs=("snapshots",),
+    holds_if_late=False,  # with less load there is less of it
     why="the server answers nobody while it forks for a rewrite",
     remedy=Remedy(
         redis_conf="auto-aof-rewrite-percentage and auto-aof-rewrite-min-size higher, for "

@@ -15,7 +15,7 @@ __all__ = ["headline", "timeline"]
 def headline(figure: Figure, run: Run, finding: str) -> None:
     """The figure's title: the finding, and that the run was cut short where it was."""
     status = run.manifest.status
-    cut = f" (run {status})" if status in {"interrupted", "failed", "invalid"} else ""
+    cut = f" ({status})" if status in {"interrupted", "failed", "invalid"} else ""
     figure.suptitle(finding + cut, x=0.012, ha="left")
 
 
