@@ -1,11 +1,15 @@
 """doctor on real servers: what it finds, what it sends, and what it may not do."""
 
+import os
 import shutil
+import threading
+from pathlib import Path
 
 import pytest
 from redis.exceptions import NoPermissionError
 
 from tests.commands import ROOT
+from tests.waiting import wait_until
 from workbench.diagnostics.finding import RULES, evaluate
 from workbench.errors import TargetRefusedError
 from workbench.experiments.runner import sample
@@ -176,6 +180,80 @@ def test_server_that_is_wrong_in_many_ways_is_told_each(tmp_path):
         "volatile-without-ttl",
     } <= set(failed)
     assert all(each.why and each.remedy for each in failed.values())
+
+
+def test_what_settings_alone_do_not_show_is_told_of_a_real_server(start_server, tmp_path):
+    """What its host grants, what it is meant to be, its health check, and what clients meet."""
+    server = start_server(directives={"tcp-backlog": "60000"})
+    over = threading.Event()
+
+    def ask_for_what_is_not_there():
+        with server.client() as asking:
+            while not over.wait(0.01):
+                asking.mget([f"channel:nobody-{number}" for number in range(100)])
+
+    with server.client() as client:
+        for number in range(2000):
+            client.set(f"channel:{number}", "x" * 1000, ex=300)
+        client.bgrewriteaof()
+        wait_until(lambda: client.info()["aof_last_cow_size"] > 0, timeout_s=20, why="a rewrite")
+        memory = client.info()
+        thread = threading.Thread(target=ask_for_what_is_not_there)
+        thread.start()
+        try:
+            _, findings = diagnosed(
+                server.url,
+                tmp_path,
+                profile="production",
+                health_check="redis-cli ping",
+                memory_limit_bytes=memory["used_memory_rss"] + memory["aof_last_cow_size"],
+            )
+        finally:
+            over.set()
+            thread.join()
+
+    failed = {each.rule for each in findings if each.verdict == "fail"}
+    assert {
+        "accept-backlog",
+        "cap-near-limit",
+        "cow-headroom",
+        "health-check",
+        "misses",
+        "single-node",
+    } <= failed
+
+
+@pytest.fixture
+def container():
+    """A cgroup of 24 MiB below the test's own, as a container has it."""
+    own = dict(
+        line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines()
+    )
+    if "memory" not in own:
+        pytest.skip("the memory controller is not one of cgroup v1")
+    parent = Path("/sys/fs/cgroup/memory") / own["memory"].lstrip("/")
+    folder = parent / f"wb-trial-{os.getpid()}"
+    folder.mkdir()
+    (folder / "memory.limit_in_bytes").write_text(str(24 * MIB))
+    yield folder
+    for pid in (folder / "cgroup.procs").read_text().split():
+        (parent / "cgroup.procs").write_text(pid)
+    folder.rmdir()
+
+
+@pytest.mark.capability("cgroup")
+def test_server_in_a_container_is_held_against_its_limit(start_server, tmp_path, container):
+    """By its own cgroup, not by this process's."""
+    server = start_server()
+    (container / "cgroup.procs").write_text(str(server.pid))
+
+    run_dir, findings = diagnosed(server.url, tmp_path)
+
+    host = Run(run_dir).snapshots[-1].host
+    failed = {each.rule for each in findings if each.verdict == "fail"}
+    assert (host.memory_limit_bytes, host.memory_limit_source) == (24 * MIB, "cgroup v1")
+    assert host.oom_kills == 0
+    assert {"cap-near-limit", "oom-victim"} <= failed
 
 
 def test_command_tells_why_and_what_to_set_and_exits_with_1(start_server, ask):
