@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -180,6 +183,7 @@ def test_server_that_is_wrong_in_many_ways_is_told_each(tmp_path):
         "volatile-without-ttl",
     } <= set(failed)
     assert all(each.why and each.remedy for each in failed.values())
+    assert ("outdated" in failed) == (server.binary.version < "7.1")
 
 
 def test_what_settings_alone_do_not_show_is_told_of_a_real_server(start_server, tmp_path):
@@ -254,6 +258,61 @@ def test_server_in_a_container_is_held_against_its_limit(start_server, tmp_path,
     assert (host.memory_limit_bytes, host.memory_limit_source) == (24 * MIB, "cgroup v1")
     assert host.oom_kills == 0
     assert {"cap-near-limit", "oom-victim"} <= failed
+
+
+@pytest.mark.slow
+@pytest.mark.capability("cgroup")
+def test_kill_for_want_of_memory_in_the_container_is_seen(start_server, tmp_path, container):
+    """Of another process, before the server came; the kernel counts for the container's life."""
+    greedy = (
+        f"import os; open('{container}/cgroup.procs', 'w').write(str(os.getpid())); "
+        "held = bytearray(64 * 1024**2)"
+    )
+    killed = subprocess.run([sys.executable, "-c", greedy], check=False)
+    server = start_server()
+    (container / "cgroup.procs").write_text(str(server.pid))
+
+    _, findings = diagnosed(server.url, tmp_path)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert "oom-killed" in alarms(findings)
+
+
+@pytest.mark.slow
+@pytest.mark.capability("redis-on-path")
+def test_server_at_its_share_of_a_core_is_told(start_server, tmp_path):
+    """A tenth of a core is all that its container lets it have."""
+    server = start_server()
+    parent = Path("/sys/fs/cgroup/cpu")
+    own = dict(
+        line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines()
+    )
+    if "cpu" not in own or not os.access(parent, os.W_OK):
+        pytest.skip("the cpu controller is not one of cgroup v1, or not ours")
+    folder = parent / own["cpu"].lstrip("/") / f"wb-trial-{os.getpid()}"
+    folder.mkdir()
+    over = threading.Event()
+
+    def keep_busy():
+        with server.client() as client:
+            while not over.is_set():
+                client.eval("local sum = 0; for i = 1, 1000000 do sum = sum + i end", 0)
+
+    thread = threading.Thread(target=keep_busy)
+    try:
+        (folder / "cpu.cfs_period_us").write_text("100000")
+        (folder / "cpu.cfs_quota_us").write_text("10000")
+        (folder / "cgroup.procs").write_text(str(server.pid))
+        thread.start()
+        _, findings = diagnosed(server.url, tmp_path)
+    finally:
+        over.set()
+        thread.join()
+        for pid in (folder / "cgroup.procs").read_text().split():
+            (folder.parent / "cgroup.procs").write_text(pid)
+        folder.rmdir()
+
+    assert "cpu-bound" in alarms(findings)
 
 
 def test_command_tells_why_and_what_to_set_and_exits_with_1(start_server, ask):

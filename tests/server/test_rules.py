@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -13,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from tests.waiting import wait_until
 from workbench.diagnostics.finding import evaluate
-from workbench.experiments.runner import _describe_server, seal
+from workbench.experiments.runner import _describe_server, sample, seal
 from workbench.runs.manifest import Manifest, write_manifest
 from workbench.runs.recorder import TableWriter
 from workbench.runs.run import Run
@@ -318,3 +319,159 @@ def test_restart_under_a_smaller_cap_evicts_what_it_loaded(start, run_dir, cap_b
     found = found_by("restart-over-cap", run_dir)
     assert says in f"{found.verdict}: {found.says}"
     assert found.evidence["restarts"] == "1"
+
+
+# A clock would not do: within a script Valkey's stands still.
+BUSY = "local sum = 0; for i = 1, tonumber(ARGV[1]) do sum = sum + i end"
+MANY = "for i = 1, tonumber(ARGV[1]) do redis.call('SET', i, 'x', 'EX', 3000) end"
+
+
+def tail_of_the_aof(server):
+    return max((server.folder / "appendonlydir").glob("*.incr.aof"))
+
+
+@pytest.mark.slow
+def test_aof_that_was_cut_short_is_told_by_the_log(start, run_dir):
+    """A crash in the middle of a write; the server starts all the same."""
+    server = start()
+    with server.client() as client:
+        fill(client, 10)
+    server.stop()
+    aof = tail_of_the_aof(server)
+    os.truncate(aof, aof.stat().st_size - 5)
+    server.start()
+
+    with watched(server, run_dir):
+        pass
+
+    assert found_by("aof-truncated", run_dir).verdict == "fail"
+
+
+@pytest.mark.slow
+def test_warning_that_no_other_rule_has_is_told(start, run_dir):
+    """Somebody speaks HTTP to the server."""
+    server = start()
+    with (
+        watched(server, run_dir),
+        socket.create_connection(("127.0.0.1", server_port(server))) as http,
+    ):
+        http.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_until(
+            lambda: "SECURITY ATTACK" in server.log.read_text(), timeout_s=10, why="the line"
+        )
+
+    assert found_by("error-patterns", run_dir).verdict == "fail"
+
+
+def server_port(server):
+    return int(server.url.rpartition(":")[2])
+
+
+@pytest.mark.slow
+def test_slow_scripts_show_in_the_tail_and_in_the_latency_monitor(start, run_dir):
+    """Twenty of ten thousand, and one that holds everybody up for 150 ms."""
+    server = start()
+    with server.client() as client, watched(server, run_dir):
+        pipe = client.pipeline(transaction=False)
+        for _ in range(10_000):
+            pipe.eval(BUSY, 0, 0)
+        pipe.execute()
+        for _ in range(30):
+            client.eval(BUSY, 0, 5_000_000)
+        client.eval(BUSY, 0, 80_000_000)
+
+    assert found_by("latency-tail", run_dir).verdict == "fail"
+    assert found_by("latency-events", run_dir).verdict == "fail"
+
+
+@pytest.mark.slow
+def test_memory_of_tables_and_of_what_is_gone_is_told(start, run_dir):
+    """Very many small keys, of which most are deleted: tables stay, and pages half full."""
+    server = start(maxmemory_bytes=400 * MIB)
+    with server.client() as client:
+        client.eval(MANY, 0, 700_000)
+        with watched(server, run_dir):
+            pass
+        overhead = found_by("memory-overhead", run_dir)
+        client.eval("for i = 1, 700000 do if i % 4 > 0 then redis.call('DEL', i) end end", 0)
+        shutil.rmtree(run_dir)
+        (run_dir / "logs").mkdir(parents=True)
+        with watched(server, run_dir):
+            pass
+
+    assert overhead.verdict == "fail"
+    assert found_by("memory-peak", run_dir).verdict == "fail"
+
+
+@pytest.mark.slow
+def test_large_value_that_is_evicted_at_once_holds_commands_up(start, run_dir):
+    """One hash of many fields, which is all that the server has to evict."""
+    server = start(maxmemory_bytes=400 * MIB)
+    fields = "for i = 1, 900000 do redis.call('HSET', 'channel:1', i, 'some value') end"
+    with server.client() as client, watched(server, run_dir):
+        client.eval(fields, 0)
+        used = client.info("memory")["used_memory"]
+        client.config_set("maxmemory", used - MIB)
+        wait_until(
+            lambda: client.info("stats")["evicted_keys"] > 0, timeout_s=20, why="an eviction"
+        )
+
+    assert found_by("lazy-free", run_dir).verdict == "fail"
+
+
+@pytest.mark.slow
+def test_backlog_that_holds_seconds_is_told_of_a_primary(start, start_server, run_dir):
+    """A replica that is away for a minute needs a full copy."""
+    server = start(directives={"repl-backlog-size": "16384"})
+    replica = start_server()
+    with server.client() as client, replica.client() as copy:
+        copy.replicaof("127.0.0.1", server_port(server))
+        wait_until(lambda: client.info()["connected_slaves"] == 1, timeout_s=20, why="a replica")
+        with watched(server, run_dir):
+            fill(client, 2000)
+
+    assert found_by("replication-buffers", run_dir).verdict == "fail"
+
+
+@pytest.mark.slow
+def test_conversations_that_are_evicted_and_do_not_expire_are_told(start_server, tmp_path):
+    """At the cap for half a minute, with times to live of ten."""
+    server = start_server()
+    over = threading.Event()
+
+    def write():
+        with server.client() as client:
+            while not over.wait(0.05):
+                fill(client, 2000, value_bytes=20_000, ttl_s=600)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        run_dir = sample(
+            server.url,
+            tmp_path,
+            seconds=32.0,
+            interval_s=1.0,
+            say=lambda _: None,
+            progress=lambda _: None,
+        )
+    finally:
+        over.set()
+        thread.join()
+
+    assert found_by("evicted-not-expired", run_dir).verdict == "fail"
+
+
+@pytest.mark.slow
+def test_aof_that_waits_for_the_disk_in_memory_is_told(start, run_dir, shim):
+    """An fsync that takes 3 s, and 40 MB written meanwhile."""
+    server = start(maxmemory_bytes=400 * MIB)
+    slow = server.folder / "slow-disk"
+    with server.client() as client, watched(server, run_dir):
+        slow.touch()
+        fill(client, 10)
+        wait_until(lambda: client.info()["aof_pending_bio_fsync"], timeout_s=10, why="an fsync")
+        fill(client, 40, value_bytes=MIB)
+    slow.unlink()
+
+    assert found_by("aof-buffer", run_dir).verdict == "fail"

@@ -144,9 +144,8 @@ class Look:
     @property
     def cpu_limit_cores(self) -> float:
         """What the server's one thread may take of a core: 1, or less under a container's limit."""
-        given = self.run.manifest.experiment.get("cpu_limit_cores")
         shown = self.last.host.cpu_limit_cores if self.last.host else None
-        return min(1.0, float(given or shown or 1.0))
+        return min(1.0, shown or 1.0)
 
     def limit_bytes(self) -> float:
         """The memory limit of the server: that of its container, as given or as the host shows."""
