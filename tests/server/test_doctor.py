@@ -261,6 +261,21 @@ def test_server_in_a_container_is_held_against_its_limit(start_server, tmp_path,
 
 
 @pytest.mark.slow
+def test_rewrite_at_the_cap_is_held_against_the_containers_memory(start_server, tmp_path):
+    """Resident memory and the copy that was seen, where the limit is only said."""
+    server = start_server()
+    with server.client() as client:
+        for number in range(25_000):
+            client.set(f"channel:{number}", "x" * 1000, ex=300)
+        rewriting = threading.Timer(0.5, client.bgrewriteaof)
+        rewriting.start()
+        _, findings = diagnosed(server.url, tmp_path, memory_limit_bytes=24 * MIB)
+        rewriting.join()
+
+    assert {"cap-near-limit", "memory-headroom"} <= alarms(findings)
+
+
+@pytest.mark.slow
 @pytest.mark.capability("cgroup")
 def test_kill_for_want_of_memory_in_the_container_is_seen(start_server, tmp_path, container):
     """Of another process, before the server came; the kernel counts for the container's life."""

@@ -234,6 +234,28 @@ def test_pool_that_all_share_is_no_larger_than_was_said(carried_out):
     assert verdict_of(run, "turns-failed") == "pass"
 
 
+@pytest.mark.slow
+def test_turns_that_wait_for_a_connection_are_told(carried_out):
+    """A pool of two, and a server that answers nobody for half a second."""
+    run = carried_out(
+        """
+        [load]
+        turns_per_s = 100
+        users = 50
+        pool = 2
+        warm_up = "1s"
+        measure = "4s"
+
+        [[faults]]
+        fault = "freeze"
+        at = "1s"
+        lasts = "900ms"
+        """
+    )
+
+    assert verdict_of(run, "client-pool") == "fail"
+
+
 def test_idle_sessions_fill_the_cap_and_are_what_is_evicted(carried_out):
     """They were idle for longer than those who go on, and are looked for in the end as well."""
     run = carried_out(

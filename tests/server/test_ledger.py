@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from tests.commands import ended as gone
-from tests.commands import workbench
+from tests.commands import only_run, workbench
 from tests.waiting import wait_until
+from workbench.diagnostics.finding import evaluate
 from workbench.errors import RunFailedError, TargetRefusedError, UsageError
 from workbench.experiments.runner import carry_out, sample
 from workbench.experiments.spec import Experiment
@@ -425,6 +426,8 @@ def test_run_with_a_ledger_is_told_by_flow(tmp_path, server_binary):
     assert found["all"]["known"] > 0.9 * found["all"]["evicted"]
     assert "offer_secured" in found["by_flow"]
     assert found["all"]["before_ttl_share"] > 0.9
+    (judged,) = evaluate(Run(only_run(tmp_path)), "evicted-early")
+    assert judged.verdict == "fail"
 
 
 def test_run_on_a_named_server_keeps_no_ledger(tmp_path):

@@ -227,8 +227,10 @@ def client_pool(run: Run) -> Judgement:
     seconds = run.generator[run.generator["elapsed_s"].between(0, run.measured_s + 1)]
     if len(seconds) < 3:
         return unknown("fewer than three seconds were measured", "lengthen the measured phase")
+    pool = int(run.manifest.experiment.get("pool") or 0)
     waited = seconds["turns_waiting"] > 0
-    pool = run.manifest.experiment.get("pool")
+    if pool:  # more at work than it has connections
+        waited |= seconds["slots_busy"] > pool
     slots = run.manifest.experiment.get("users")
     queue_us = float(run.measured["queue_us"].quantile(0.99)) if len(run.measured) else 0.0
     evidence = {

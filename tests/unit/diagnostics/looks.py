@@ -529,7 +529,13 @@ LOOK_CASES = {
     },
     "client-pool": {
         "pass": [{}],
-        "fail": [{"generator": WAITING}],
+        "fail": [
+            {"generator": WAITING},
+            {
+                "experiment": {"pool": 4},
+                "generator": [{**second, "slots_busy": 9} for second in SECONDS],
+            },
+        ],
         "unknown": [{"generator": SECONDS[:2]}, {"generator": []}],
         "not applicable": [
             {"generator": WAITING, "experiment": {"closed_loop": True}},
