@@ -1,9 +1,9 @@
 """Client-side latency: percentiles of raw operations, never of percentiles."""
 
-import numpy as np
 import pandas as pd
 
-from workbench.analysis.windows import needed
+from workbench.analysis.windows import Turns, needed_rows
+from workbench.runs.rows import Rows
 
 __all__ = [
     "LEAST",
@@ -29,79 +29,77 @@ LEAST = {"p50": 2, "p99": 100, "p999": 1000}
 """Operations that each percentile needs; it is not known of fewer."""
 
 
-def percentiles_us(operations: pd.DataFrame, column: str = "response_us") -> dict[str, float]:
+def percentiles_us(turns: Turns, column: str = "response_us") -> dict[str, float]:
     """
-    Nearest-rank percentiles of one clock over all operations, µs; NaN where there are too few.
+    Nearest-rank percentiles of one clock over all turns, µs; NaN where there are too few.
 
     Source:
-        Percentiles are taken over raw operations: those of windows or workers cannot be averaged
+        Percentiles are taken over raw turns: those of windows or workers cannot be averaged
         (Tene, "How NOT to Measure Latency").
     """
-    values = needed(operations, column)[column]
-    return {name: _percentile(values, name) for name in PERCENTILES}
+    rows = needed_rows(turns, column)
+    (found,) = rows.ask(f"select {_percentiles(column)} from rows").to_dict("records")
+    return {name: float(found[name]) for name in PERCENTILES}
 
 
 def latency_by_window(
-    operations: pd.DataFrame, *, window_s: float = 1.0, column: str = "response_us"
+    turns: Turns, *, window_s: float = 1.0, column: str = "response_us"
 ) -> pd.DataFrame:
     """
     Latency percentiles of each window.
 
-    A window with fewer than 100 operations has no p99, one with fewer than 1000 no p99.9: the
+    A window with fewer than 100 turns has no p99, one with fewer than 1000 no p99.9: the
     cell is NaN, not a guess.
 
     Args:
-        operations: columns ``elapsed_s`` (s) and the clock.
+        turns: columns ``elapsed_s`` (s) and the clock.
         window_s: width of a window, s.
         column: which clock, µs.
 
     Returns:
         One row per window, indexed by its start (s); columns ``p50 p99 p999`` in µs and ``count``.
     """
-    frame = needed(operations, "elapsed_s", column)
-    start_s = (frame["elapsed_s"] // window_s * window_s).rename("elapsed_s")
-    groups = frame[column].groupby(start_s)
-    table = pd.DataFrame({name: groups.agg(_percentile, name) for name in PERCENTILES})
-    table["count"] = groups.size()
-    return table
+    rows = needed_rows(turns, "elapsed_s", column)
+    table = rows.ask(
+        f"select {_WINDOW} as window_start_s, {_percentiles(column)}, count(*) as count "
+        "from rows group by window_start_s order by window_start_s",
+        window_s=window_s,
+    )
+    return table.set_index("window_start_s").rename_axis("elapsed_s").astype(_KINDS)
 
 
-def window_wide_enough_s(operations: pd.DataFrame) -> float:
+def window_wide_enough_s(turns: Turns) -> float:
     """The narrowest of 1, 2 and 5 s of which most windows have a p99.9; 1 s if none has."""
-    due_s = needed(operations, "elapsed_s")["elapsed_s"]
+    rows = needed_rows(turns, "elapsed_s")
     for window_s in (1.0, 2.0, 5.0):
-        counts = (due_s // window_s).value_counts()
+        counts = rows.ask(
+            f"select count(*) as count from rows group by {_WINDOW}", window_s=window_s
+        )["count"]
         if counts.median() >= LEAST["p999"]:
             return window_s
     return 1.0
 
 
-def latency_by_step(operations: pd.DataFrame) -> pd.DataFrame:
+def latency_by_step(turns: Turns) -> pd.DataFrame:
     """
     Response percentiles of each step.
 
     Args:
-        operations: columns ``flow``, ``step``, ``turn`` and ``response_us`` (µs).
+        turns: columns ``flow``, ``step``, ``turn`` and ``response_us`` (µs).
 
     Returns:
         One row per flow and step, by flow and in the order of its turns; columns ``flow``,
         ``step``, ``turns``, ``p50``, ``p99`` in µs, NaN where there are too few turns.
     """
-    frame = needed(operations, "flow", "step", "turn", "response_us")
-    groups = frame.groupby(["flow", "step"], observed=True)
-    table = pd.DataFrame(
-        {
-            "turns": groups.size(),
-            **{name: groups["response_us"].agg(_percentile, name) for name in ("p50", "p99")},
-            "position": groups["turn"].median(),
-        }
-    ).reset_index()
-    table["flow"] = table["flow"].astype(str)
-    table = table.sort_values(["flow", "position"], kind="stable", ignore_index=True)
-    return table[["flow", "step", "turns", "p50", "p99"]]
+    rows = needed_rows(turns, "flow", "step", "turn", "response_us")
+    return rows.ask(
+        "select flow::varchar as flow, step::varchar as step, count(*) as turns, "
+        f"{_percentiles('response_us', 'p50', 'p99')} "
+        "from rows group by all order by flow, median(turn), step"
+    ).astype({"turns": int, "p50": float, "p99": float})
 
 
-def latency_by_rewrite(operations: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
+def latency_by_rewrite(turns: Turns, spans: pd.DataFrame) -> pd.DataFrame:
     """
     Response percentiles of the turns that were due during an AOF rewrite, and of all others.
 
@@ -109,45 +107,47 @@ def latency_by_rewrite(operations: pd.DataFrame, spans: pd.DataFrame) -> pd.Data
     turns would fall into rewrites only because they last longer.
 
     Args:
-        operations: columns ``elapsed_s`` (s) and ``response_us`` (µs).
+        turns: columns ``elapsed_s`` (s) and ``response_us`` (µs).
         spans: columns ``elapsed_s`` and ``duration_s`` (s), as ``persistence.rewrite_spans``.
 
     Returns:
         Two rows, ``during a rewrite`` and ``at other times``; columns ``turns``, ``p50`` and
         ``p99`` in µs, NaN where there are too few turns.
     """
-    frame = needed(operations, "elapsed_s", "response_us")
-    during = pd.Series(data=False, index=frame.index)
-    for start_s, duration_s in zip(spans["elapsed_s"], spans["duration_s"], strict=True):
-        during |= frame["elapsed_s"].between(start_s, start_s + duration_s, inclusive="left")
-    sides = {"during a rewrite": frame[during], "at other times": frame[~during]}
-    rows = {
-        name: {"turns": len(side), **{p: percentiles_us(side)[p] for p in ("p50", "p99")}}
-        for name, side in sides.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").astype({"turns": int})
+    rows = needed_rows(turns, "elapsed_s", "response_us")
+    found = rows.ask(
+        f"select during, count(*) as turns, {_percentiles('response_us', 'p50', 'p99')} from "
+        "(select response_us, exists (select 1 from spans where rows.elapsed_s >= spans.elapsed_s "
+        "and rows.elapsed_s < spans.elapsed_s + spans.duration_s) as during from rows) "
+        "group by during",
+        spans=spans[["elapsed_s", "duration_s"]].astype(float),
+    ).set_index("during")
+    sides = found.reindex([True, False])
+    sides.index = pd.Index(["during a rewrite", "at other times"])
+    return sides.fillna({"turns": 0}).astype({"turns": int, "p50": float, "p99": float})
 
 
-def slowest(operations: pd.DataFrame) -> pd.DataFrame:
+def slowest(turns: Turns) -> Rows:
     """The slowest 1 % of turns: those that took the p99 or longer; none of fewer than 100."""
-    least_us = percentiles_us(operations)["p99"]
-    return operations[operations["response_us"] >= least_us]
+    rows = needed_rows(turns, "response_us")
+    return rows.where("response_us >= $least_us", least_us=percentiles_us(rows)["p99"])
 
 
-def parts_us(operations: pd.DataFrame) -> dict[str, float]:
+def parts_us(turns: Turns) -> dict[str, float]:
     """Mean of each part of the response, µs: these add up to its mean; percentiles would not."""
-    frame = needed(operations, *PARTS)
-    return {part: float(frame[part].mean()) for part in PARTS}
+    rows = needed_rows(turns, *PARTS)
+    (found,) = rows.ask(f"select {_MEANS} from rows").to_dict("records")
+    return {part: float(found[part]) for part in PARTS}
 
 
 def parts_by_window(
-    operations: pd.DataFrame, *, window_s: float = 1.0, only_slowest: bool = False
+    turns: Turns, *, window_s: float = 1.0, only_slowest: bool = False
 ) -> pd.DataFrame:
     """
     Mean of each part of the response in each window.
 
     Args:
-        operations: columns ``elapsed_s`` (s), ``response_us`` and the parts (µs).
+        turns: columns ``elapsed_s`` (s), ``response_us`` and the parts (µs).
         window_s: width of a window, s.
         only_slowest: of each window only its slowest 1 %; a window of fewer than 100 turns has
             none, and is left out.
@@ -155,15 +155,28 @@ def parts_by_window(
     Returns:
         One row per window, indexed by its start (s); columns ``service_us lag_us queue_us``.
     """
-    frame = needed(operations, "elapsed_s", "response_us", *PARTS)
-    start_s = (frame["elapsed_s"] // window_s * window_s).rename("elapsed_s")
-    if only_slowest:
-        least_us = frame["response_us"].groupby(start_s).transform(_percentile, "p99")
-        frame = frame[frame["response_us"] >= least_us]
-    return frame[list(PARTS)].groupby(start_s.loc[frame.index]).mean()
+    rows = needed_rows(turns, "elapsed_s", "response_us", *PARTS)
+    slow = (
+        f"join (select {_WINDOW} as of_s, {_percentiles('response_us', 'p99')} from rows "
+        f"group by of_s) on of_s = {_WINDOW} where response_us >= p99"
+    )
+    table = rows.ask(
+        f"select {_WINDOW} as window_start_s, {_MEANS} from rows {slow if only_slowest else ''} "
+        "group by window_start_s order by window_start_s",
+        window_s=window_s,
+    )
+    return table.set_index("window_start_s").rename_axis("elapsed_s")
 
 
-def _percentile(values: pd.Series, name: str) -> float:
-    if len(values) < LEAST[name]:
-        return float("nan")
-    return float(np.quantile(values, PERCENTILES[name], method="inverted_cdf"))
+_WINDOW = "floor(elapsed_s / $window_s) * $window_s"
+_MEANS = ", ".join(f"avg({part}::double) as {part}" for part in PARTS)
+_KINDS = {**dict.fromkeys(PERCENTILES, float), "count": int}
+
+
+def _percentiles(column: str, *names: str) -> str:
+    """Nearest-rank percentiles in SQL, each null where there are too few turns."""
+    return ", ".join(
+        f"case when count({column}) >= {LEAST[name]} "
+        f"then quantile_disc({column}, {PERCENTILES[name]})::double end as {name}"
+        for name in names or PERCENTILES
+    )

@@ -4,8 +4,25 @@ import numpy as np
 import pandas as pd
 
 from workbench.errors import ColumnMissingError
+from workbench.runs.rows import Rows
 
-__all__ = ["grown", "growth", "needed", "rate_per_s"]
+__all__ = ["Turns", "grown", "growth", "needed", "needed_rows", "rate_per_s"]
+
+Turns = Rows | pd.DataFrame
+"""Turns of a run as ``Run.turns`` gives them; or a frame of them, for tests and by hand."""
+
+
+def needed_rows(turns: Turns, *columns: str) -> Rows:
+    """
+    The turns to ask of, if they have these columns.
+
+    Raises:
+        ColumnMissingError: they have not; the message names what is missing.
+    """
+    missing = [column for column in columns if column not in turns]
+    if missing:
+        raise ColumnMissingError(f"the table has no column {', '.join(missing)}")
+    return turns if isinstance(turns, Rows) else Rows(turns)
 
 
 def needed(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:

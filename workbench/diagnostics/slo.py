@@ -70,8 +70,8 @@ class Term:
 
 def _response(name: str) -> Callable[[Run], Measured]:
     def measure(run: Run) -> Measured:
-        value_s = percentiles_us(run.measured)[name] / 1e6
-        return Measured(value_s, len(run.measured), max(_TURNS_LEAST, LEAST[name]))
+        value_s = percentiles_us(run.measured_turns)[name] / 1e6
+        return Measured(value_s, len(run.measured_turns), max(_TURNS_LEAST, LEAST[name]))
 
     return measure
 

@@ -61,7 +61,7 @@ def figure_aof(run: Run) -> Chart:
     timeline(run, panels)
     draw_aof_size(panels[0], run.samples)
     draw_resident(panels[1], run.samples)
-    draw_latency(panels[2], latency.latency_by_window(run.operations), since=run.latency_since)
+    draw_latency(panels[2], latency.latency_by_window(run.turns), since=run.latency_since)
     return Chart(figure, _reading(run))
 
 
@@ -69,7 +69,7 @@ def figure_aof(run: Run) -> Chart:
 def figure_latency_by_rewrite(run: Run) -> Chart:
     """What a rewrite does to people: median and p99 of turns due during one, and of the others."""
     spans = persistence.rewrite_spans(run.events, run.samples)
-    sides = latency.latency_by_rewrite(run.measured, spans)
+    sides = latency.latency_by_rewrite(run.measured_turns, spans)
     figure = Figure(figsize=(9.0, 2.6))
     draw_latency_rows(figure.subplots(), sides, since=run.latency_since)
     (during, others), (during_s, others_s) = sides["turns"], sides["p99"] / 1e6

@@ -96,7 +96,7 @@ def figure_eviction(run: Run) -> Chart:
     timeline(run, (above, middle, below))
     draw_memory(above, samples)
     draw_evictions(middle, samples)
-    draw_latency(below, latency.latency_by_window(run.operations), since=run.latency_since)
+    draw_latency(below, latency.latency_by_window(run.turns), since=run.latency_since)
     _mark_cap(above, samples)
     return Chart(figure, _reading(run))
 
@@ -148,7 +148,7 @@ def _title(run: Run) -> str:
 def _reading(run: Run) -> str:
     start_s = eviction.began_s(run.samples)
     when = "Nothing is evicted" if start_s is None else f"Evictions begin at {start_s:.0f} s"
-    p99 = latency.percentiles_us(run.measured)["p99"] / 1e6
+    p99 = latency.percentiles_us(run.measured_turns)["p99"] / 1e6
     closed = run.manifest.experiment.get("closed_loop")
     since = f" ({run.latency_since})" if closed else ""
     rewrites = len(persistence.finished_rewrites(run.events, run.samples))

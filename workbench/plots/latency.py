@@ -11,6 +11,7 @@ from workbench.analysis import latency
 from workbench.plots.annotate import end_labels, no_data
 from workbench.plots.style import LOSS, MEDIAN, REFERENCE, SECOND, STATE, TAIL, Chart, styled
 from workbench.plots.timeline import headline, timeline
+from workbench.runs.rows import Rows
 from workbench.runs.run import Run
 from workbench.units import format_duration, format_share
 
@@ -154,7 +155,7 @@ def figure_latency(run: Run) -> Chart:
     figure = Figure(figsize=(9.0, 7.6))
     panels = figure.subplots(3, 1, sharex=True, height_ratios=(1.3, 1, 1))
     above, middle, below = panels
-    turns = run.operations
+    turns = run.turns
     window_s = latency.window_wide_enough_s(turns)
     headline(figure, run, _title(run))
     timeline(run, panels)
@@ -173,7 +174,7 @@ def figure_latency(run: Run) -> Chart:
 @styled
 def figure_latency_by_step(run: Run) -> Chart:
     """Who waits: median and p99 of each step of each flow."""
-    steps = latency.latency_by_step(run.measured)
+    steps = latency.latency_by_step(run.measured_turns)
     figure = Figure(figsize=(9.0, 1.5 + 0.42 * max(3, len(steps))))
     named = steps.set_index(steps["flow"] + " " + steps["step"].astype(str))
     draw_latency_rows(figure.subplots(), named, since=run.latency_since)
@@ -191,13 +192,13 @@ def figure_latency_by_step(run: Run) -> Chart:
 
 
 def _title(run: Run) -> str:
-    turns = len(run.measured)
-    p99_s = latency.percentiles_us(run.measured)["p99"] / 1e6
+    turns = len(run.measured_turns)
+    p99_s = latency.percentiles_us(run.measured_turns)["p99"] / 1e6
     if not turns:
         return "No turn was measured in this run"
     if np.isnan(p99_s):
         return f"Only {turns} turns were measured, too few to tell what people wait for"
-    parts = latency.parts_us(latency.slowest(run.measured))
+    parts = latency.parts_us(latency.slowest(run.measured_turns))
     largest = max(parts, key=lambda part: parts[part])
     alone = parts[largest] > sum(parts.values()) / 2
     cause = f"mostly {_PARTS[largest][2]}" if alone else "for several reasons"
@@ -205,14 +206,14 @@ def _title(run: Run) -> str:
 
 
 def _reading(run: Run) -> str:
-    measured = run.measured
-    if measured.empty:
+    measured = run.measured_turns
+    if not len(measured):
         return "There is nothing to tell of how long people wait."
     percentiles = latency.percentiles_us(measured)
     says = [f"Half of the turns waited {format_duration(percentiles['p50'] / 1e6)} or less."]
     says.append(f"The mean of all was {_shares(measured)}.")
     slowest = latency.slowest(measured)
-    if not slowest.empty:
+    if len(slowest):
         says.append(f"That of the slowest 1 % was {_shares(slowest)}.")
     asked_us = run.samples.loc[run.samples["elapsed_s"].between(0, run.measured_s), "sample_us"]
     if not asked_us.empty:
@@ -224,7 +225,7 @@ def _reading(run: Run) -> str:
     return " ".join(says)
 
 
-def _shares(turns: pd.DataFrame) -> str:
+def _shares(turns: Rows) -> str:
     """``2.3 ms: 65 % service, 35 % lag, 0 % queue``."""
     parts = latency.parts_us(turns)
     whole_us = sum(parts.values())

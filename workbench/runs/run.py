@@ -14,6 +14,7 @@ from workbench.runs.facts import html_table, run_facts, server_name
 from workbench.runs.listing import every_run, list_runs
 from workbench.runs.lock import is_held
 from workbench.runs.manifest import Manifest, read_manifest
+from workbench.runs.rows import Rows
 from workbench.runs.schema import TABLES
 from workbench.runs.snapshot import Snapshot, read_snapshots
 
@@ -73,13 +74,33 @@ class Run:
         return "closed loop: from the send" if closed else "from the intended start"
 
     @cached_property
+    def turns(self) -> Rows:
+        """Every turn, as many as there may be; what looks at turns asks here."""
+        schema = TABLES["operations"].arrow
+        parts = sorted((self.path / "operations").glob("part-*"))
+        if not parts:
+            empty = schema.empty_table().to_pandas()
+            empty.insert(1, "elapsed_s", empty["unix_s"])
+            return Rows(empty)
+        for part in parts:
+            _check_part(part, schema)
+        return Rows.of_parts([str(part) for part in parts], start_unix_s=self.start_unix_s)
+
+    @cached_property
+    def measured_turns(self) -> Rows:
+        """The turns that were due in the measured phase."""
+        return self.turns.where(
+            "elapsed_s >= 0 and elapsed_s < $measured_s", measured_s=self.measured_s
+        )
+
+    @cached_property
     def operations(self) -> pd.DataFrame:
-        """Every turn, in the order in which they were due."""
+        """Every turn at once, as a frame to explore, in the order in which they were due."""
         return self._table("operations")
 
     @cached_property
     def measured(self) -> pd.DataFrame:
-        """The turns that were due in the measured phase."""
+        """The turns that were due in the measured phase, as a frame to explore."""
         due_s = self.operations["elapsed_s"]
         return self.operations[(due_s >= 0) & (due_s < self.measured_s)]
 
@@ -131,7 +152,9 @@ class Run:
     def __repr__(self) -> str:
         manifest = self.manifest
         example = ", the example of the tests" if self.is_example else ""
-        return f"<Run {manifest.run_id}: {manifest.status}, {server_name(manifest.server)}{example}>"
+        return (
+            f"<Run {manifest.run_id}: {manifest.status}, {server_name(manifest.server)}{example}>"
+        )
 
     def _repr_html_(self) -> str:
         why = {"Why": self.manifest.why} if self.manifest.why else {}
@@ -142,7 +165,9 @@ class Run:
         schema = TABLES[name].arrow
         parts = [_read_part(path, schema) for path in sorted((self.path / name).glob("part-*"))]
         table = pa.concat_tables(parts) if parts else schema.empty_table()
-        frame: pd.DataFrame = table.to_pandas().sort_values("unix_s", kind="stable", ignore_index=True)
+        frame: pd.DataFrame = table.to_pandas().sort_values(
+            "unix_s", kind="stable", ignore_index=True
+        )
         frame.insert(1, "elapsed_s", frame["unix_s"] - self.start_unix_s)
         return frame
 
@@ -208,15 +233,23 @@ def open_run_or_example(where: str | Path) -> Run:
     return open_run(where)
 
 
+def _check_part(path: Path, schema: pa.Schema) -> None:
+    try:
+        names = pq.read_schema(path).names
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(f"{path} cannot be read: {error}; the other parts are intact") from None
+    if names != schema.names:
+        odd = sorted(set(names) ^ set(schema.names))
+        raise RunError(f"{path} is not a part of this table: columns {', '.join(odd)} differ")
+
+
 def _read_part(path: Path, schema: pa.Schema) -> pa.Table:
+    _check_part(path, schema)
     try:
         # By its own name alone: a folder called a=b would be read as a column of the table.
         table = pq.read_table(path, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise RunError(f"{path} cannot be read: {error}; the other parts are intact") from None
-    if table.schema.names != schema.names:
-        odd = sorted(set(table.schema.names) ^ set(schema.names))
-        raise RunError(f"{path} is not a part of this table: columns {', '.join(odd)} differ")
     try:
         return table.cast(schema)
     except pa.ArrowException as error:

@@ -126,8 +126,8 @@ def test_steps_of_no_turns_are_none():
 
 def test_slowest_are_those_at_the_p99_or_above():
     """Of 200 turns the 198th to the last; of 99 none, since they have no p99."""
-    assert sorted(slowest(ranked(200))["response_us"]) == [198, 199, 200]
-    assert slowest(ranked(99)).empty
+    assert sorted(slowest(ranked(200)).frame()["response_us"]) == [198, 199, 200]
+    assert len(slowest(ranked(99))) == 0
 
 
 def test_parts_add_up_to_the_mean_response():

@@ -1,0 +1,78 @@
+"""Rows answer the same of a frame and of Parquet parts, and keep nothing when they are gone."""
+
+import gc
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.frames import make_run, operations
+from workbench.errors import RunError
+from workbench.runs.rows import Rows, _engine
+
+
+def views():
+    gc.collect()
+    return len(_engine().execute("show tables").fetchall())
+
+
+def test_rows_of_a_frame_and_of_its_parts_answer_alike(tmp_path):
+    """Whether turns lie on disk or in memory is no matter to what looks at them."""
+    given = [{"elapsed_s": at, "response_us": 10.0 * at} for at in (3.0, 1.0, 2.0)]
+    run = make_run(tmp_path / "run", operations=given)
+    question = "select sum(response_us) as total, max(elapsed_s) as last from rows"
+
+    answers = [rows.ask(question).iloc[0].tolist() for rows in (Rows(operations(given)), run.turns)]
+
+    assert answers == [[60.0, 3.0], [60.0, 3.0]]
+    assert run.turns.frame("response_us")["response_us"].tolist() == [10.0, 20.0, 30.0]
+
+
+def test_conditions_add_up_and_leave_the_rows_they_were_asked_of():
+    rows = Rows(pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "x"]}))
+
+    few = rows.where("a >= $least", least=2).where("b = $name", name="x")
+
+    assert few.frame("a")["a"].tolist() == [3]
+    assert (len(few), len(rows)) == (1, 3)
+
+
+def test_what_is_not_known_is_null_and_comes_back_as_nan():
+    """A frame has NaN for it: no comparison holds, and no mean counts it."""
+    rows = Rows(pd.DataFrame({"a": [1.0, np.nan, 3.0]}))
+
+    answer = rows.ask("select avg(a) as mean, count(a) as known, sum(null) as none from rows")
+
+    assert answer.iloc[0, :2].tolist() == [2.0, 2]
+    assert np.isnan(answer["none"].iloc[0])
+    assert len(rows.where("a > 0")) == 2
+
+
+def test_a_run_without_a_turn_has_rows_with_all_columns(tmp_path):
+    run = make_run(tmp_path / "run")
+
+    assert len(run.turns) == 0
+    assert {"elapsed_s", "response_us", "outcome"} <= set(run.turns.columns)
+
+
+def test_a_damaged_part_is_named(tmp_path):
+    """In its middle, where only reading the rows finds it."""
+    run = make_run(tmp_path / "run", operations=[{"elapsed_s": at / 100} for at in range(20_000)])
+    (part,) = (run.path / "operations").glob("part-*")
+    content = bytearray(part.read_bytes())
+    content[40 : len(content) // 2] = bytes(len(content) // 2 - 40)
+    part.write_bytes(content)
+
+    with pytest.raises(RunError, match=r"part.*cannot be read"):
+        run.turns.frame()
+
+
+def test_views_go_with_their_rows():
+    """A notebook that asks for an hour keeps only what it holds."""
+    before = views()
+
+    rows = Rows(pd.DataFrame({"a": [1]}))
+    during = views()
+    del rows
+
+    assert (during, views()) == (before + 1, before)
