@@ -53,7 +53,9 @@ def began(started_unix_s: float) -> str:
 
 def server_name(server: Mapping[str, Any]) -> str:
     """The server of a manifest: ``Redis 7.0.15``."""
-    return f"{str(server.get('engine', 'unknown')).capitalize()} {server.get('version', '')}".strip()
+    return (
+        f"{str(server.get('engine', 'unknown')).capitalize()} {server.get('version', '')}".strip()
+    )
 
 
 def _faults(experiment: Mapping[str, Any]) -> dict[str, str]:

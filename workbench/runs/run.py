@@ -69,7 +69,7 @@ class Run:
 
     @property
     def latency_since(self) -> str:
-        """From when its latencies are counted; in a closed loop, what a stall does is not in them."""
+        """From when its latencies are counted; a closed loop's have not what a stall does."""
         closed = self.manifest.experiment.get("closed_loop")
         return "closed loop: from the send" if closed else "from the intended start"
 

@@ -42,12 +42,12 @@ OUTCOMES: Final = {
     "ok": "the turn was carried out",
     "evicted": "the conversation was gone although its time to live had not run out",
     "expired": "the conversation was gone, its time to live had run out",
-    "restarted": "the conversation was gone, and the server had been restarted since its last write",
+    "restarted": "the conversation was gone, and the server was restarted since its last write",
     "deleted": "the conversation was gone; nothing was evicted since, but commands deleted keys",
     "missing": "the conversation was gone, and nothing explains it",
-    "elsewhere": "another task's Redis has the conversation's latest state; this one has none, or an "
-    "older one",
-    "lost_update": "the conversation was there without its turn before, which had been acknowledged",
+    "elsewhere": "another task's Redis has the conversation's latest state; this one has none, or "
+    "an older one",
+    "lost_update": "the conversation was there without its turn before, which was acknowledged",
     "duplicate": "the message had been applied before",
     "conflict": "other writers won every race until the deadline",
     "refused": "the server refused the write (OOM, MISCONF, READONLY)",
@@ -183,8 +183,19 @@ _EVENTS: Final = Table(
     (
         Column("unix_s", pa.float64(), "s", "when it began"),
         Column("duration_s", pa.float64(), "s", "how long it lasted; 0 for an instant"),
-        Column("kind", _NAME, "", "phase, fault, aof_rewrite, clock_step, impossible_value, keyspace_events"),
-        Column("label", pa.string(), "", "which one: prefill, origin (of the schedule), warm-up, measure, cool-down; ok, err; +3600 s"),
+        Column(
+            "kind",
+            _NAME,
+            "",
+            "phase, fault, aof_rewrite, clock_step, impossible_value, keyspace_events",
+        ),
+        Column(
+            "label",
+            pa.string(),
+            "",
+            "which one: prefill, origin (of the schedule), warm-up, measure, cool-down; ok, "
+            "err; +3600 s",
+        ),
         Column("detail", pa.string(), "", "what else the source said of it"),
     ),
 )
@@ -216,8 +227,8 @@ _KEYS: Final = Table(
             "update",
             _NAME,
             "",
-            "kept or lost: whether the last acknowledged write was in it; unsure: it was not, but a "
-            "later one got no answer; empty where it was not there",
+            "kept or lost: whether the last acknowledged write was in it; unsure: it was not, but "
+            "a later one got no answer; empty where it was not there",
         ),
         Column("worker", pa.int16(), "", "which load process"),
     ),

@@ -74,7 +74,7 @@ class KeysOfPrefix(msgspec.Struct, frozen=True, kw_only=True):
         ttl_s_p50: of those that have one, s.
         expiring_in_one_s_share: the largest share of those with a time to live that expires
             within one and the same second.
-        idle_s_p10, idle_s_p50, idle_s_p90: since the key was last used, s; None under an LFU policy.
+        idle_s_p10, idle_s_p50, idle_s_p90: since the key was last used, s; None under LFU.
     """
 
     keys: int
@@ -93,7 +93,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     What the server's own host shows of it; a field that does not show is None.
 
     Attributes:
-        memory_limit_bytes: of the server's cgroup, or the RAM, B; ``memory_limit_source`` says which.
+        memory_limit_bytes: of the server's cgroup, or the RAM, B: see ``memory_limit_source``.
         rss_bytes, swap_bytes, anon_huge_bytes: of the server's process, B.
         oom_score_adj: of the process.
         oom_kills: processes that the kernel killed in its cgroup for want of memory.
@@ -132,8 +132,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         latency: LATENCY LATEST by event.
         slowlog: the newest entries of SLOWLOG.
         clients: of CLIENT LIST; None where that may not be asked.
-        default_user: the rules of the ACL's default user, passwords left out; ``off`` if it is; None
-            if not told.
+        default_user: the rules of the ACL's default user, passwords left out; ``off`` if it is;
+            None if not told.
         password_set: whether the default user has a password, or is off; None if not told.
         keys: sampled keys by prefix; None where none were asked for.
         host: None where the server's host is not this one.

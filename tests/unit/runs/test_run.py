@@ -82,7 +82,7 @@ def test_run_whose_conductor_was_killed_is_refused_with_the_way_to_seal_it(runs_
     """Nobody is at work on it any more, so waiting would be in vain."""
     make_run(runs_folder / "half", status="running")
 
-    with pytest.raises(RunError, match="never sealed.*workbench seal half"):
+    with pytest.raises(RunError, match=r"never sealed.*workbench seal half"):
         open_run("half")
 
 
@@ -187,7 +187,7 @@ def test_part_with_other_types_is_named(tiny_run):
     names = TABLES["events"].arrow.names
     pq.write_table(pa.table({name: ["then"] for name in names}), part)
 
-    with pytest.raises(RunError, match="part-foreign-0000.parquet is not a part of this table"):
+    with pytest.raises(RunError, match=r"part-foreign-0000\.parquet is not a part of this table"):
         _ = tiny_run.events
 
 

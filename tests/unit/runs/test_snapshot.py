@@ -23,12 +23,12 @@ def test_damaged_snapshots_are_named(tmp_path, content):
     """A rule that needs them is unknown then, and says why."""
     (tmp_path / "snapshots.json").write_bytes(content)
 
-    with pytest.raises(RunError, match="snapshots.json cannot be read"):
+    with pytest.raises(RunError, match=r"snapshots\.json cannot be read"):
         read_snapshots(tmp_path)
 
 
 def test_servers_of_our_own_are_watched_by_instruments_and_it_is_on_record(tiny_run):
-    """The latency monitor and the tracking of latencies; a server of somebody else's keeps its own."""
+    """The latency monitor and the tracking of latencies; another's keeps its own."""
     assert tiny_run.manifest.server["instruments"] == {
         "latency-monitor-threshold": "10",
         "latency-tracking": "yes",
