@@ -111,7 +111,7 @@ def test_lock_has_a_hash_for_every_package_and_names_no_registry():
 
     without = [entry.split()[0] for entry in entries if "==" in entry and "--hash=" not in entry]
 
-    assert len(locks) == 3
+    assert len(locks) == 4
     assert len(entries) > 50
     assert without == []
     assert "://" not in lock

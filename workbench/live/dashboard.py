@@ -365,7 +365,7 @@ class Dashboard:
         self._text = "\n".join([f"{redact(self._url)}  {line(board)}", *says])
         trouble = ""
         if not board.answered:
-            trouble = f"{sentence(head(board))} {self._advice(board.error)}"
+            trouble = f"{sentence(head(board).rstrip('.'))} {self._advice(board.error)}"
         elif board.restarted:
             trouble = "Another process answers: the server was restarted, and its counters with it."
         self._show(
@@ -424,7 +424,7 @@ class Dashboard:
             return "The server has ended: start another, and a dashboard of it."
         if re.search("NOAUTH|WRONGPASS|NOPERM|auth", error, re.IGNORECASE):
             return (
-                "Give its user and password in the URL, from the environment: "
+                "It wants a login: write that into the URL, and give the URL by the environment: "
                 'Dashboard(os.environ["REDIS_STATE_URL"]).'
             )
         if self._run_dir is not None:
@@ -476,12 +476,13 @@ class Dashboard:
         self._face.allow("squeeze", off or idle)
         self._face.allow("keep", over or ("" if len(self._samples) > 1 else "nothing to keep yet"))
         self._face.squeezed(self._hands.squeezed)
-        told = f"Rewrite and squeeze are off: {off}." if off and not over else ""
+        shown = not off or over or not self._answered  # else it is said above
+        told = "" if shown else f"Rewrite and squeeze are off: {off.rstrip('.')}."
         self._face.why_not.value = line_html(told)
 
 
 def _give_way() -> None:
-    """Have this thread wait for whoever loads the server: on Linux, niceness is each thread's own."""
+    """Let the load go first: on Linux, niceness is each thread's own."""
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -92,7 +92,9 @@ class Face:
     def __init__(self, acts: Mapping[str, Callable[[], Any]]) -> None:
         self.head = widgets.HTML()
         self.trouble = widgets.HTML()
-        self.image = widgets.Image(format="svg+xml", layout=widgets.Layout(max_width="100%"))
+        self.image = widgets.Image(
+            format="svg+xml", layout=widgets.Layout(max_width="100%", display="none")
+        )
         self.reading = widgets.HTML()
         self.findings = widgets.HTML()
         self.told = widgets.HTML()
@@ -108,6 +110,7 @@ class Face:
         }
         for name, button in self.buttons.items():
             button.on_click(lambda _, act=acts[name]: act())
+            _press_at_once(button)
         self.root = self._laid_out()
 
     def show(self, chart: Chart | None, *, head: str, trouble: str, findings: str) -> None:
@@ -115,6 +118,7 @@ class Face:
         self.head.value, self.trouble.value, self.findings.value = head, trouble, findings
         if chart is not None:
             self.image.value = chart.svg().encode()
+            self.image.layout.display = None
             self.reading.value = line_html(chart.reading)
 
     def allow(self, name: str, why_not: str = "") -> None:
@@ -157,3 +161,14 @@ class Face:
         )
         box.add_class("workbench-live")
         return box
+
+
+def _press_at_once(button: widgets.Button) -> None:
+    """
+    Have a press be heard while a cell is busy, such as with an experiment.
+
+    JupyterLab sends it to a thread of its own in the kernel (a subshell). ipykernel 7.4 sends it on
+    to the thread that wrote to the button last, which is the busy one. Other versions do not ask.
+    """
+    if button.comm is not None:
+        button.comm._reply_subshell_for = lambda _, sent_to: sent_to
