@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.commands import only_run, under_load, workbench
 from tests.waiting import wait_until
 from workbench.diagnostics.finding import evaluate
 from workbench.errors import RunError, TargetRefusedError, UsageError
@@ -312,3 +313,25 @@ def test_dashboard_of_a_server_that_this_process_started_ends_with_it(ours, watc
 
     assert not shown.running
     assert isinstance(ours, PrivateServer)
+
+
+@pytest.mark.slow
+def test_run_that_goes_on_is_shown_with_its_turns_and_then_as_it_was_sealed(tmp_path, monkeypatch):
+    """By its name: its server is looked at and left alone; at its end it has its report's chart."""
+    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path / "runs"))
+    words = ("run", "demo", "--duration", "6s", "--rate", "150", "--no-report", "--exit-zero")
+    process = workbench(tmp_path, *words)
+    under_load(process, tmp_path)
+    with Dashboard(only_run(tmp_path).name) as shown:
+        wait_until(lambda: shown._chart, timeout_s=20, why=said(shown))
+        titles = [ax.get_title(loc="left") for ax in shown._chart.figure.axes]
+
+        assert any("Turn response" in title for title in titles)
+        with pytest.raises(TargetRefusedError, match="an experiment is going on"):
+            shown.squeeze()
+        wait_until(lambda: not shown.running, timeout_s=60, why="the end of the run")
+        assert not shown._chart.title.startswith("Memory is at")
+        assert only_run(tmp_path).name in repr(shown)
+        assert "verdict" in face(shown).findings.value
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, out + err

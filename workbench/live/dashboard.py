@@ -99,6 +99,7 @@ class Dashboard:
         self._began_s = time.time()
         self._samples: deque[dict[str, Any]] = deque(maxlen=_KEPT_MAX)
         self._first: Snapshot | None = None
+        self._last: Snapshot | None = None
         self._sealed: Run | None = None
         self._chart: Chart | None = None
         self._undrawn: LiveRun | None = None
@@ -210,15 +211,14 @@ class Dashboard:
         """
         with self._lock:
             samples = list(self._samples)
-            last = self._watcher.snapshots[-1:] if self._watcher else []
-            ends = [each for each in (self._first, *last) if each is not None]
+            ends = [each for each in (self._first, self._last) if each is not None]
             if self._sealed:
                 raise UsageError(f"it is a run already: {self._sealed.path}")
         return keep(
             self._url,
             out or runs_dir(),
             samples=samples,
-            snapshots=ends[:1] if len(ends) > 1 and ends[0] is ends[-1] else ends,
+            snapshots=ends if self._first is not self._last else ends[:1],
             interval_s=self._interval_s,
         )
 
@@ -250,7 +250,7 @@ class Dashboard:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        if self._face is None:
+        if self.running:  # so that there is a picture, also for whoever has no widgets
             self._looked.wait(_FIRST_S)
         bundle, metadata = self._repr_mimebundle_()
         self._displayed = display(  # type: ignore[no-untyped-call]
@@ -258,8 +258,7 @@ class Dashboard:
         )
 
     def _static(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        with self._lock:
-            self._chart = self._drawn() or self._chart
+        self._chart = self._drawn() or self._chart
         alt = "" if self._chart is None else f"{self._chart.title}. {self._chart.reading}"
         page = picture_html(self._head, self._chart, self._findings)
         said = {"text/html": page, "text/plain": "\n".join(filter(None, [repr(self), alt]))}
@@ -309,9 +308,9 @@ class Dashboard:
             self._looked.set()
 
     def _tick(self) -> None:
-        if self._run_dir and self._finished(self._run_dir):
-            return
         try:
+            if self._run_dir and self._finished(self._run_dir):
+                return
             if self._watcher is None:
                 self._watcher = Watcher(self._url, interval_s=self._interval_s)
         except UsageError as error:
@@ -339,16 +338,18 @@ class Dashboard:
             self._seal(open_run(run_dir))
         except WorkbenchError as error:
             self._lost = str(error)
-            self._show(trouble=str(error))
-        self._ended.set()
+            raise
+        finally:
+            self._ended.set()
         self._push(self._chart)
         return True
 
     def _keep(self, watcher: Watcher) -> None:
         with self._lock:
             self._samples.append(watcher.samples[-1])
-            if self._first is None and watcher.snapshots:
-                self._first = watcher.snapshots[0]
+            if watcher.snapshots:
+                self._first = self._first or watcher.snapshots[0]
+                self._last = watcher.snapshots[-1]
 
     # Showing.
 
@@ -377,11 +378,12 @@ class Dashboard:
 
     def _drawn(self) -> Chart | None:
         """The picture of the last look; None if it was drawn before."""
-        run, self._undrawn = self._undrawn, None
-        if run is None:
-            return None
-        turns = self._turns.latest(begun_unix_s=self._began_s) if self._turns else None
-        return figure_live(run, turns)
+        with self._lock:
+            run, self._undrawn = self._undrawn, None
+            if run is None:
+                return None
+            turns = self._turns.latest(begun_unix_s=self._began_s) if self._turns else None
+            return figure_live(run, turns)
 
     def _show(self, *, trouble: str, chart: Chart | None = None, title: str = "") -> None:
         title = title or f"{redact(self._url or str(self._run_dir))}, {clock(time.time())} UTC"
@@ -410,7 +412,7 @@ class Dashboard:
 
     def _seal(self, run: Run) -> None:
         self._sealed = run
-        self._chart = figure_eviction(run)
+        self._undrawn, self._chart = None, figure_eviction(run)
         findings = evaluate(run)
         self._text = f"{run!r}\n{findings!r}"
         self._head = line_html(f"{run.path.name}: {run.manifest.status}", strong=True)

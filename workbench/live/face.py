@@ -32,7 +32,7 @@ BUTTONS: Final = {
 _WORDS: Final = {
     "critical": ("CRITICAL", LOSS),
     "warning": ("WARNING", LOSS),
-    "info": ("NOTE", STATE),
+    "info": ("NOTE", f"var(--jp-brand-color1, {STATE})"),  # readable on dark too
 }
 _SHOWN_MAX: Final = 8
 
@@ -66,7 +66,7 @@ def findings_html(standing: Sequence[Standing], judged: str) -> str:
     more = len(standing) - len(rows)
     if more > 0:
         rows.append(f"<li>and {more} more: workbench doctor</li>")
-    head = f'<div style="font-weight:600;margin-bottom:.4em">{escape(judged)}</div>'
+    head = f'<div style="line-height:1.4;font-weight:600;margin-bottom:.4em">{escape(judged)}</div>'
     return (
         f'{head}<ul style="list-style:none;margin:0;padding:0;line-height:1.4">{"".join(rows)}</ul>'
     )

@@ -18,7 +18,7 @@ from workbench.units import format_bytes, format_count, format_duration, format_
 __all__ = ["figure_live"]
 
 _NOW_S = 5.0
-_WIDTH_S_LEAST = 10.0
+_WIDTH_S_LEAST = 2.0
 # Fixed, unlike in a report: finding a layout costs as much as all the drawing, and would move the
 # panels from one picture to the next.
 _EDGES = {"left": 0.055, "right": 0.865, "bottom": 0.075, "top": 0.885, "hspace": 0.33}
