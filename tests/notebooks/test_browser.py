@@ -124,7 +124,7 @@ def test_tour_runs_with_its_dashboard_alive(opened, record_property):
     record_property("first_chart_s", round(time.monotonic() - began_s, 1))
 
     seen = set()
-    wait_until(lambda: seen.add(tour.image(drive)) or len(seen) > 2, 30, why="three pictures")
+    wait_until(lambda: seen.add(tour.image(drive)) or len(seen) > 2, 60, why="three pictures")
     tour.dashboard(drive).get_by_role("button", name="Rewrite AOF now").click()
     tour.dashboard(drive).get_by_text(re.compile("AOF anew|going on already")).wait_for()
     busy = tour.cell(drive).locator(".jp-InputPrompt").inner_text()
@@ -151,10 +151,10 @@ def test_buttons_are_for_our_own_server_and_nothing_outlives_the_kernel(opened, 
     with connect(url) as client:
         before = client.info("persistence")["aof_rewrites"]
         ours.get_by_role("button", name="Rewrite AOF now").click()
-        wait_until(lambda: client.info("persistence")["aof_rewrites"] > before, 20)
+        wait_until(lambda: client.info("persistence")["aof_rewrites"] > before, 60)
     theirs.get_by_text("does not carry the workbench's mark").first.wait_for()
     rewrite = theirs.get_by_role("button", name="Rewrite AOF now")
-    wait_until(theirs.get_by_role("button", name="Keep as run").is_enabled, 20)
+    wait_until(theirs.get_by_role("button", name="Keep as run").is_enabled, 60)
 
     assert rewrite.is_disabled()
     assert "does not carry" in rewrite.get_attribute("title")
@@ -163,14 +163,14 @@ def test_buttons_are_for_our_own_server_and_nothing_outlives_the_kernel(opened, 
 
     other.choose("Kernel", "Restart Kernel…")
     other.page.locator(".jp-Dialog").get_by_role("button", name="Confirm").click()
-    wait_until(lambda: not servers_of(folder / "notebooks"), 20, why="no server is left")
+    wait_until(lambda: not servers_of(folder / "notebooks"), 60, why="no server is left")
     other.page.locator("#jp-main-statusbar", has_text="Idle").wait_for()
     other.choose("Run", "Run All Cells")
-    wait_until(lambda: servers_of(folder / "notebooks"), 30, why="a server again")
+    wait_until(lambda: servers_of(folder / "notebooks"), 60, why="a server again")
     other.page.wait_for_function(f"text => !document.body.innerText.includes({told.strip()!r})")
     kernel = int(re.search(r"pid=(\d+)", other.outputs("print(f").first.inner_text())[1])
     os.kill(kernel, signal.SIGKILL)
-    wait_until(lambda: not servers_of(folder / "notebooks"), 20, why="no server is left")
+    wait_until(lambda: not servers_of(folder / "notebooks"), 60, why="no server is left")
 
     assert other.outside == []
     with foreign.client() as client:
