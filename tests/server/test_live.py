@@ -218,6 +218,26 @@ def test_squeeze_of_a_killed_process_is_put_back_by_the_next_dashboard(start_ser
         wait_until(lambda: int(client.config_get("maxmemory")["maxmemory"]) == 30 * MIB)
 
 
+@pytest.mark.slow
+def test_process_that_ends_by_itself_puts_its_squeeze_back(start_server):
+    """A kernel that is restarted ends so; nobody has to call stop."""
+    server = start_server(maxmemory_bytes=30 * MIB)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SQUEEZES, server.url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process, server.client() as client:
+        assert "maxmemory is" in process.stdout.readline()
+        squeezed = int(client.config_get("maxmemory")["maxmemory"])
+        process.stdin.close()
+        assert process.wait(timeout=20) == 0
+
+        assert squeezed < 30 * MIB
+        assert int(client.config_get("maxmemory")["maxmemory"]) == 30 * MIB
+
+
 def test_server_that_dies_and_comes_back_is_said_in_a_sentence(start_server, watch):
     """No traceback, and what to do; then that it is another process."""
     server = start_server()

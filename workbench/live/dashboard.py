@@ -69,6 +69,9 @@ class Dashboard:
         i_own: ``host:port`` of the server, from somebody who answers for it; see ``server.guard``.
         server: of the run, if this process started it.
 
+    Attributes:
+        redraw_s: how long each of the last looks took, with its drawing, s.
+
     Raises:
         UsageError: it is none of these, or the interval makes no sense. Whatever else is wrong is
             said in the dashboard, with what to do.

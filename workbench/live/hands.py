@@ -5,6 +5,7 @@ Only to a server of our own: one that this process started, or one that passes t
 looked at before each act, and not only before the button is shown.
 """
 
+import atexit
 import json
 import shutil
 from collections.abc import Iterator
@@ -126,6 +127,7 @@ class Hands:
                     raise
                 self._squeeze = taking.pop_all()
         self.squeezed = True
+        atexit.register(self.release)
         cap_was = f"from {format_bytes(was)}" if was else "where there was no cap"
         return f"maxmemory is {format_bytes(cap)}, {cap_was}; it is put back at stop"
 
@@ -134,6 +136,7 @@ class Hands:
         if not self.squeezed:
             return ""
         self.squeezed = False
+        atexit.unregister(self.release)
         with self._squeeze:
             return self._put_back()
 
