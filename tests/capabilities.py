@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 
 import pytest
@@ -72,6 +72,11 @@ def compose() -> list[str] | None:
     return ["docker", "compose"] if _runs(["docker", "compose", "version"]) else None
 
 
+def _playwright() -> bool:
+    """Whether a Chromium can be driven: by the package that `make test-full` installs."""
+    return bool(util.find_spec("playwright") and chromium())
+
+
 def uv() -> str | None:
     """The uv on PATH, or the one that set-up put beside the packages."""
     return shutil.which("uv") or shutil.which("uv", path=Path(sys.executable).parent)
@@ -104,6 +109,7 @@ KNOWN: dict[str, Callable[[], object]] = {
     "mount": _mount,
     "named-network-namespaces": _named_network_namespaces,
     "network-namespace": _network_namespace,
+    "playwright": _playwright,
     "procfs": lambda: Path("/proc/self/cwd").exists(),
     "redis-cli": lambda: shutil.which("redis-cli"),
     "redis-on-path": lambda: shutil.which("redis-server"),

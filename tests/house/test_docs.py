@@ -92,7 +92,7 @@ def test_readme_names_only_make_targets_that_exist():
 
 
 def test_lab_listens_on_loopback_only_and_opens_the_tour():
-    """Whoever runs cells runs programs: not from the network, and not without the token."""
+    """Whoever runs cells runs programs: not from the network, nor without the token."""
     makefile = (ROOT / "Makefile").read_text()
     recipe = re.search(r"^lab:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1]
     opened = re.search(r"default_url=/lab/tree/(\S+)", recipe)[1]
@@ -100,6 +100,8 @@ def test_lab_listens_on_loopback_only_and_opens_the_tour():
     assert "--ip 127.0.0.1" in recipe
     assert "token" not in recipe
     assert "password" not in recipe
+    for silent in ("news_url=None", "NeverCheckForUpdate", "extension_manager=readonly"):
+        assert silent in recipe
     assert (ROOT / "notebooks" / opened).is_file()
 
 
@@ -111,7 +113,7 @@ def test_lock_has_a_hash_for_every_package_and_names_no_registry():
 
     without = [entry.split()[0] for entry in entries if "==" in entry and "--hash=" not in entry]
 
-    assert len(locks) == 3
+    assert len(locks) == 4
     assert len(entries) > 50
     assert without == []
     assert "://" not in lock

@@ -39,6 +39,8 @@ from workbench.runs.clock import Clock
 from workbench.runs.lock import hold, is_held
 from workbench.runs.manifest import Manifest, write_manifest
 from workbench.runs.recorder import TableWriter
+from workbench.runs.schema import TABLES
+from workbench.runs.snapshot import Host, Snapshot, write_snapshots
 from workbench.server.binary import ServerBinary, find_binary
 from workbench.server.faults.model import FAULTS
 from workbench.server.guard import admit, parse_target
@@ -51,7 +53,7 @@ from workbench.telemetry.onlooker import onlooker
 from workbench.telemetry.snapshot import settings
 from workbench.units import format_duration
 
-__all__ = ["carry_out", "sample"]
+__all__ = ["carry_out", "keep", "sample"]
 
 Say = Callable[[str], None]
 
@@ -82,6 +84,7 @@ def carry_out(
     engine: str | None = None,
     say: Say,
     progress: Say,
+    begun: Callable[[Path, PrivateServer | None], None] | None = None,
 ) -> Path:
     """
     Run an experiment and seal what it recorded.
@@ -94,6 +97,7 @@ def carry_out(
         engine: which one to start, ``redis`` or ``valkey``; whatever is found if None.
         say: told what is started, a sentence at a time.
         progress: told how far it is.
+        begun: given the run directory and the server, if it is one of ours, before the load starts.
 
     Returns:
         the run directory, sealed as complete, invalid or interrupted.
@@ -143,6 +147,8 @@ def carry_out(
             if experiment.ledger:
                 watchers.append(_ledger(target, recording, say, unanswered_s=unanswered_s))
             targets = [each.url for each in servers] or [target]
+            if begun is not None:
+                begun(run_dir, server)
             load = start_load(experiment, targets, run_dir, clock=recording.clock, i_own=i_own)
             stack.callback(load.stop)
             acts = Acts(experiment, server, run_dir, recording.clock, stack)
@@ -224,6 +230,54 @@ def sample(
         for watcher in watchers:
             _finish(watcher)
     return recording.run_dir
+
+
+def keep(
+    url: str,
+    out: Path,
+    *,
+    samples: Sequence[Mapping[str, Any]],
+    snapshots: Sequence[Snapshot],
+    interval_s: float,
+) -> Path:
+    """
+    Write what was seen of a server as a sealed run; the server is not asked again.
+
+    Args:
+        url: of the server.
+        out: the folder in which the run directory is made.
+        samples: rows of ``samples``, by column, in the order of time.
+        snapshots: the first and the last whole look, or one alone.
+        interval_s: from one look to the next, s.
+
+    Returns:
+        the run directory; like one of ``sample``, it has no operations.
+
+    Raises:
+        UsageError: nothing was seen yet, or the directory cannot be made; nothing was written.
+        RunFailedError: the disk took no more; the run is sealed as failed.
+    """
+    if len(samples) < 2 or not snapshots:
+        raise UsageError("fewer than two looks were taken; a run needs more: wait a moment")
+    last = snapshots[-1]
+    began_s, ended_s = samples[0]["unix_s"], samples[-1]["unix_s"]
+    wanted = {"name": "kept", "measure_s": ended_s - began_s, "sample_interval_s": interval_s}
+    with _recording(out, wanted, 0, lambda _: None) as recording:
+        manifest, run_dir = recording.manifest, recording.run_dir
+        manifest.started_unix_s = began_s
+        manifest.host = _host_seen(last.host, manifest.host)
+        described = _described(url, None, last.info, last.config)
+        manifest.server = described | {"here": last.host is not None}
+        write_manifest(run_dir, manifest)
+        writer = TableWriter(run_dir, "samples", "sampler")
+        for row in samples:
+            writer.append([row.get(column.name) for column in TABLES["samples"].columns])
+        writer.flush()
+        write_snapshots(run_dir, list(snapshots))
+        events = TableWriter(run_dir, "events", "conductor")
+        events.append((began_s, ended_s - began_s, "phase", "measure", ""))
+        events.flush()
+    return run_dir
 
 
 @contextmanager
@@ -491,18 +545,23 @@ def _make_run_dir(out: Path, name: str) -> Path:
 def _describe_server(url: str, server: PrivateServer | None) -> dict[str, object]:
     with onlooker(url, timeout_s=5.0) as client:
         info = client.info("server") | client.info("memory")
-        described: dict[str, object] = {
-            "url": redact(url),
-            "ours": server is not None,
-            "engine": str(info.get("server_name", "redis")),
-            "version": str(info.get("valkey_version", info["redis_version"])),
-            "allocator": info["mem_allocator"],
-            "origin": server.binary.origin if server else "given",
-            "preload": server.binary.preload if server else "",
-            "instruments": dict(INSTRUMENTS) if server else {},
-            "config": settings(client),
-        }
-    return described
+        return _described(url, server, info, settings(client))
+
+
+def _described(
+    url: str, server: PrivateServer | None, info: Mapping[str, Any], config: Mapping[str, str]
+) -> dict[str, object]:
+    return {
+        "url": redact(url),
+        "ours": server is not None,
+        "engine": str(info.get("server_name", "redis")),
+        "version": str(info.get("valkey_version", info["redis_version"])),
+        "allocator": info["mem_allocator"],
+        "origin": server.binary.origin if server else "given",
+        "preload": server.binary.preload if server else "",
+        "instruments": dict(INSTRUMENTS) if server else {},
+        "config": dict(config),
+    }
 
 
 def _host_of(url: str, here: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -512,10 +571,14 @@ def _host_of(url: str, here: dict[str, Any], known: Mapping[str, Any]) -> dict[s
         with suppress(RedisError):
             folder = client.config_get("dir").get("dir") or ""
         found = host_of_server(client.connection_pool, client.info("server"), folder)
-    seen = {} if found is None else here | msgspec.structs.asdict(found)
+    seen = _host_seen(found, here)
     if limit_bytes := known.get("memory_limit_bytes"):
         seen |= {"memory_limit_bytes": limit_bytes, "memory_limit_source": "given"}
     return seen
+
+
+def _host_seen(found: Host | None, here: dict[str, Any]) -> dict[str, Any]:
+    return {} if found is None else here | msgspec.structs.asdict(found)
 
 
 def _versions() -> dict[str, str]:

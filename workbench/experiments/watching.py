@@ -148,6 +148,27 @@ class Watcher:
             return None, ""
         return host.memory_limit_bytes, host.memory_limit_source or ""
 
+    @property
+    def samples(self) -> list[dict[str, Any]]:
+        """The looks of the last minute, as rows of ``samples``; of one life of the server."""
+        return list(self._samples)
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """The whole looks that the rules judge by: the first of the last minute, and the latest."""
+        return list(self._snapshots)
+
+    def run(self, *, begun_unix_s: float) -> LiveRun | None:
+        """The last minute as a run, whose time counts from then; None before the first look."""
+        if not self._snapshots:
+            return None
+        return LiveRun(
+            self.snapshots,
+            self._samples,
+            limit_bytes=self._given_bytes,
+            begun_unix_s=begun_unix_s,
+        )
+
     def close(self) -> None:
         """Let the connection go."""
         self._client.close()

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 from collections.abc import Callable
 from functools import wraps
 from html import escape
@@ -36,6 +37,10 @@ SHADE: Final = "#e4e4e4"
 
 _SHEET: Final = Path(__file__).with_name("workbench.mplstyle")
 
+# matplotlib's settings belong to the whole process: a chart that is drawn in a thread, as of a live
+# dashboard, must not take or undo those of another.
+_DRAWING: Final = threading.RLock()
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -45,7 +50,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(draw)
     def with_style(*args: P.args, **kwargs: P.kwargs) -> R:
-        with plt.style.context(_SHEET):
+        with _DRAWING, plt.style.context(_SHEET):
             return draw(*args, **kwargs)
 
     return with_style
@@ -71,8 +76,9 @@ class Chart:
 
     def __init__(self, figure: Figure, reading: str) -> None:
         # The layout is found once, and kept: found again, it would move by parts of a pixel.
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        if figure.get_layout_engine() is not None:
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
         # Its solver's last bits differ from time to time, and with them the SVG's ids.
         for ax in figure.axes:
             edges = (round(edge, 6) for edge in ax.get_position().bounds)

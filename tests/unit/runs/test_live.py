@@ -1,7 +1,10 @@
 """LiveRun: rules judge what is being seen, without a directory."""
 
+from tests.frames import operations
 from workbench.diagnostics.finding import evaluate
-from workbench.runs.live import LiveRun
+from workbench.runs.live import LiveRun, Turns
+from workbench.runs.recorder import TableWriter
+from workbench.runs.schema import TABLES
 from workbench.runs.snapshot import Host, Snapshot
 
 MIB = 1024**2
@@ -72,3 +75,38 @@ def test_every_rule_can_be_asked():
     }
     assert verdict(live(0, 5), "aof-truncated") == "unknown"
     assert verdict(live(0, 5), "error-patterns") == "unknown"
+
+
+def test_time_can_count_from_another_moment():
+    """So that a window that moves on keeps its place; then nothing is the measured phase."""
+    run = live(0, 0, begun_unix_s=900.0)
+
+    assert run.samples["elapsed_s"].tolist() == [100.0, 105.0]
+    assert run.measured_s == 0
+
+
+def test_turns_are_read_part_by_part_and_let_go_when_they_are_old(tmp_path):
+    """Each part once; a part that is being written is not one yet."""
+    writer = TableWriter(tmp_path, "operations", "worker0")
+    turns = Turns(tmp_path, kept_s=10.0)
+    none = turns.latest(begun_unix_s=100.0)
+
+    write(writer, 101.0, 102.0)
+    first = turns.latest(begun_unix_s=100.0)
+    (tmp_path / "operations" / ".part-worker0-0001.parquet").write_bytes(b"half")
+    write(writer, 111.5)
+    second = turns.latest(begun_unix_s=100.0)
+
+    assert none.empty
+    assert first["elapsed_s"].tolist() == [1.0, 2.0]
+    assert second["elapsed_s"].tolist() == [2.0, 11.5]
+    assert second["response_us"].tolist() == [7.0, 7.0]
+
+
+def write(writer, *unix_s):
+    """Turns that were due then."""
+    frame = operations([{"elapsed_s": 0, "unix_s": each, "response_us": 7.0} for each in unix_s])
+    names = [column.name for column in TABLES["operations"].columns]
+    for row in frame[names].itertuples(index=False):
+        writer.append(tuple(row))
+    writer.flush()
