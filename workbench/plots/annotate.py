@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from workbench.plots.style import REFERENCE, SHADE
 
@@ -13,7 +15,9 @@ __all__ = [
     "moment",
     "name_shade",
     "no_data",
+    "plain_log",
     "shade_spans",
+    "shortened",
 ]
 
 
@@ -103,3 +107,18 @@ def no_data(ax: Axes, text: str) -> None:
     """Say in an empty panel why it is empty."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=REFERENCE)
     ax.set_yticks([])
+
+
+def plain_log(axis: Axis, low: float, high: float) -> None:
+    """Plain numbers, not powers; between the tens as well where there are few of them."""
+    axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def shortened(name: str, most: int) -> str:
+    """A name of at most so many letters: its middle gives way, since names differ at both ends."""
+    if len(name) <= most:
+        return name
+    head = (most - 1) // 2
+    return f"{name[:head]}…{name[len(name) - (most - 1 - head) :]}"

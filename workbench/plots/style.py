@@ -17,6 +17,7 @@ __all__ = [
     "MEDIAN",
     "REFERENCE",
     "SECOND",
+    "SERIES",
     "SHADE",
     "STATE",
     "TAIL",
@@ -33,6 +34,9 @@ LOSS: Final = "#D55E00"
 SECOND: Final = "#009E73"
 REFERENCE: Final = "#555555"
 SHADE: Final = "#e4e4e4"
+
+SERIES: Final = (STATE, SECOND, TAIL, LOSS, REFERENCE)
+"""Colours of lines that are alike but for what they are of, as of several runs."""
 
 _SHEET: Final = Path(__file__).with_name("workbench.mplstyle")
 
