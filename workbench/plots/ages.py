@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from workbench.analysis.ages import Ages, ages_by_ledger, ages_by_turns
 from workbench.analysis.ledger import traced
@@ -45,7 +46,8 @@ def draw_ages(ax: Axes, values_s: pd.Series, title: str) -> Axes:
     median_s = float(values_s.median())
     most = max(1, int(counts.max()))
     ax.set_ylim(0, 1.22 * most)
-    ax.set_xlim(low, edges[-1])
+    ax.set_xlim(edges[0], edges[-1])
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.plot([median_s, median_s], [0, 1.1 * most], color=REFERENCE, lw=1, ls=(0, (5, 4)))
     leftwards = median_s > low + 0.55 * (edges[-1] - low)
     ax.annotate(

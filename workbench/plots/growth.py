@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis.growth import NextRewrite, next_rewrite, trigger_bytes
-from workbench.plots.annotate import end_labels, no_data
+from workbench.plots.annotate import end_labels, no_data, size_unit
 from workbench.plots.style import LOSS, REFERENCE, SECOND, STATE, Chart, styled
 from workbench.plots.timeline import headline, timeline
 from workbench.runs.run import Run
-from workbench.units import MIB, format_bytes, format_count, format_duration
+from workbench.units import format_bytes, format_count, format_duration
 
 __all__ = ["draw_aof_growth", "figure_aof_growth"]
 
@@ -32,24 +32,25 @@ def draw_aof_growth(
         config: the server's settings.
         forecast: as ``analysis.growth.next_rewrite`` makes it.
     """
-    ax.set_title("Size of the AOF, MiB")
     frame = samples.dropna(subset=["aof_base_size", "aof_current_size"])
+    unit, unit_bytes = size_unit(float(frame["aof_current_size"].max()))
+    ax.set_title(f"Size of the AOF, {unit}")
     if frame.empty:
         no_data(ax, "no sample" if samples.empty else "the server keeps no AOF")
         return ax
     times_s = frame["elapsed_s"]
     sizes = {
-        "AOF": (frame["aof_current_size"] / MIB, STATE),
-        "base": (frame["aof_base_size"] / MIB, SECOND),
+        "AOF": (frame["aof_current_size"] / unit_bytes, STATE),
+        "base": (frame["aof_base_size"] / unit_bytes, SECOND),
     }
     labels = []
-    for name, (size_mib, colour) in sizes.items():
-        ax.plot(times_s, size_mib, color=colour)
-        labels.append((float(size_mib.iloc[-1]), name, colour))
-    most = float((frame["aof_current_size"] / MIB).max())
+    for name, (size, colour) in sizes.items():
+        ax.plot(times_s, size, color=colour)
+        labels.append((float(size.iloc[-1]), name, colour))
+    most = float((frame["aof_current_size"] / unit_bytes).max())
     limits = trigger_bytes(frame["aof_base_size"], config)
-    if limits is not None and float(limits.iloc[-1]) / MIB <= 3 * max(most, 0.1):
-        shown = limits / MIB
+    if limits is not None and float(limits.iloc[-1]) / unit_bytes <= 3 * max(most, 0.1):
+        shown = limits / unit_bytes
         ax.plot(times_s, shown, color=REFERENCE, lw=1, ls=(0, (5, 4)), drawstyle="steps-post")
         labels.append((float(shown.iloc[-1]), "rewrite due", REFERENCE))
         most = max(most, float(shown.max()))
@@ -57,23 +58,23 @@ def draw_aof_growth(
     span_s = last_s - float(times_s.iloc[0])
     due_s = forecast.due_s
     if due_s is not None and forecast.trigger_bytes and due_s - last_s <= _IN_SIGHT * span_s:
-        limit_mib = forecast.trigger_bytes / MIB
-        last_mib = float(frame["aof_current_size"].iloc[-1]) / MIB
+        limit = forecast.trigger_bytes / unit_bytes
+        last = float(frame["aof_current_size"].iloc[-1]) / unit_bytes
         low_s, high_s = ax.get_xlim()
         ax.set_xlim(low_s, max(high_s, due_s + 0.03 * span_s))
-        ax.plot([last_s, due_s], [last_mib, limit_mib], color=LOSS, ls=(0, (1, 1.6)))
-        ax.plot([due_s], [limit_mib], color=LOSS, marker="o", ms=5)
-        ax.plot([last_s, due_s], [limit_mib, limit_mib], color=REFERENCE, lw=1, ls=(0, (5, 4)))
+        ax.plot([last_s, due_s], [last, limit], color=LOSS, ls=(0, (1, 1.6)))
+        ax.plot([due_s], [limit], color=LOSS, marker="o", ms=5)
+        ax.plot([last_s, due_s], [limit, limit], color=REFERENCE, lw=1, ls=(0, (5, 4)))
         ax.annotate(
             f"next at {format_duration(due_s)}",
-            (due_s, limit_mib),
+            (due_s, limit),
             xytext=(0, 8),
             textcoords="offset points",
             ha="right",
             color=LOSS,
             fontsize="small",
         )
-        most = max(most, limit_mib)
+        most = max(most, limit)
     ax.set_ylim(0, 1.18 * max(most, 0.1))
     end_labels(ax, labels)
     return ax

@@ -59,6 +59,9 @@ def draw_latency_heatmap(
     )
     ax.set_yscale("log")
     low, high = edges_ms[0] / 1.15, edges_ms[-1] * 1.15
+    # A decade at least, so that a band that is narrow looks narrow.
+    room = max(1.0, (10 * low / high) ** 0.5)
+    low, high = low / room, high * room
     ax.set_ylim(low, high)
     plain_log(ax.yaxis, low, high)
     return ax

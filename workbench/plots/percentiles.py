@@ -43,12 +43,12 @@ def draw_percentiles(
     labels = []
     for at, (name, curve) in enumerate(known):
         colour = SERIES[at % len(SERIES)]
-        shown = curve["value_us"] / 1000
+        shown = curve["value_us"].clip(lower=1.0) / 1000  # a logarithm has no 0
         ax.plot(curve["one_in"], shown, color=colour, ls=_DASHES[at % len(_DASHES)])
         ax.plot(curve["one_in"].iloc[-1], shown.iloc[-1], color=colour, marker="o", ms=4)
         labels.append((float(shown.iloc[-1]), shortened(name, 26), colour))
     values = pd.concat([curve["value_us"] for _, curve in known]) / 1000
-    low, high = max(1e-3, 0.7 * float(values.min())), 1.6 * max(1e-3, float(values.max()))
+    low, high = 0.7 * max(1e-3, float(values.min())), 1.6 * max(1e-3, float(values.max()))
     most = max(float(curve["one_in"].iloc[-1]) for _, curve in known)
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -116,10 +116,10 @@ def _title_of_one(curve: pd.DataFrame) -> str:
     assert usual_s is not None, "the median is on every curve"
     if one_in == 2 or not usual_s:
         return f"Half of the turns wait {format_duration(usual_s)} or longer"
-    return (
-        f"One turn in {one_in:,} waits {format_duration(far_s)} or longer, "
-        f"{far_s / usual_s:.3g} times the median"
-    )
+    ratio = far_s / usual_s
+    times = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
+    beside = "no longer than the median" if times == "1" else f"{times} times the median"
+    return f"One turn in {one_in:,} waits {format_duration(far_s)} or longer, {beside}"
 
 
 def _reading_of_one(curve: pd.DataFrame) -> str:

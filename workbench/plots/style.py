@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
+
+from workbench.plots.fit import fit_titles, settle_end_labels
 
 __all__ = [
     "LOSS",
@@ -74,20 +77,25 @@ class Chart:
     """
 
     def __init__(self, figure: Figure, reading: str) -> None:
-        # The layout is found once, and kept: found again, it would move by parts of a pixel.
+        # The layout is found, and found again around titles of several lines; then it is kept: it
+        # would move by parts of a pixel.
+        FigureCanvasAgg(figure)
         figure.draw_without_rendering()
+        if fit_titles(figure):
+            figure.draw_without_rendering()
         figure.set_layout_engine("none")
         # Its solver's last bits differ from time to time, and with them the SVG's ids.
         for ax in figure.axes:
             edges = (round(edge, 6) for edge in ax.get_position().bounds)
             ax.set_position(Bbox.from_bounds(*edges))
+        settle_end_labels(figure)
         self.figure = figure
         self.reading = reading
 
     @property
     def title(self) -> str:
         """The figure's title: the finding."""
-        return str(self.figure.get_suptitle())
+        return " ".join(self.figure.get_suptitle().split())
 
     @property
     def words(self) -> Words:

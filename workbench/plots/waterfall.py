@@ -6,14 +6,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis.memory import MemoryParts, memory_parts
-from workbench.plots.annotate import no_data
+from workbench.plots.annotate import no_data, size_unit
 from workbench.plots.style import LOSS, REFERENCE, SECOND, STATE, Chart, styled
 from workbench.plots.timeline import headline
 from workbench.runs.run import Run
-from workbench.units import MIB, format_bytes, format_share
+from workbench.units import format_bytes, format_share
 
 __all__ = ["draw_waterfall", "figure_waterfall"]
 
+# Words stay readable where a limit runs through them.
+_OVER_LINES: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 _STEP: Final = "#8db8d8"
 # A limit beyond this many times the memory would press the rest against the axis.
 _IN_SIGHT: Final = 2.5
@@ -31,20 +33,24 @@ def draw_waterfall(
         limit_bytes: of the container or host; None if it is not known.
         limit_name: where the limit is from.
     """
-    ax.set_title("Memory, MiB")
+    most_bytes = 0 if parts is None else max(parts.needed, parts.resident, parts.used)
+    unit, unit_bytes = size_unit(most_bytes)
+    ax.set_title(f"Memory, {unit}")
     if parts is None:
         no_data(ax, "no sample tells it")
         ax.set_xticks([])
         return ax
     steps = _steps(parts)
-    most = max(parts.needed, parts.resident, parts.used) / MIB
+    most = most_bytes / unit_bytes
     marks = [("maxmemory", parts.cap)] if parts.cap else []
     if limit_bytes:
         marks.append((limit_name or "limit", limit_bytes))
-    near = [(name, size / MIB) for name, size in marks if size / MIB <= _IN_SIGHT * most]
+    near = [
+        (name, size / unit_bytes) for name, size in marks if size / unit_bytes <= _IN_SIGHT * most
+    ]
     right = 1.16 * max([most, *(at for _, at in near)])
     for y, (_, start, size, colour) in enumerate(steps):
-        begin, length = start / MIB, 0.0 if size is None else size / MIB
+        begin, length = start / unit_bytes, 0.0 if size is None else size / unit_bytes
         ax.barh(y, length, left=begin, height=0.66, color=colour)
         ax.annotate(
             "unknown" if size is None else format_bytes(size),
@@ -54,17 +60,19 @@ def draw_waterfall(
             va="center",
             color=REFERENCE,
             fontsize="small",
+            bbox=_OVER_LINES,
+            zorder=4,
         )
     rows = len(steps)
     for name, at in near:
         ax.plot([at, at], [-0.5, rows + 0.35], color=REFERENCE, lw=1, ls=(0, (5, 4)), zorder=3)
-        _say(ax, f"{name} {format_bytes(at * MIB)}", at, rows, leftwards=at > 0.6 * right)
+        _say(ax, f"{name} {format_bytes(at * unit_bytes)}", at, rows, leftwards=at > 0.6 * right)
         rows += 1
     for name, size in marks:
-        if size / MIB > _IN_SIGHT * most:
+        if size / unit_bytes > _IN_SIGHT * most:
             _say(ax, f"{name} {format_bytes(size)}, far to the right", right, rows, leftwards=True)
             rows += 1
-    ax.set_xlim(min(0.0, parts.fragmentation / MIB if parts.resident < 0 else 0.0), right)
+    ax.set_xlim(0, max(right, 0.1))
     ax.set_ylim(rows - 0.4, -0.6)
     ax.set_yticks(range(len(steps)), [name for name, *_ in steps])
     ax.set_xlabel("each part begins where the one above it ends")
@@ -126,11 +134,10 @@ def _title(parts: MemoryParts | None, limit_bytes: int | None) -> str:
     if limit_bytes and parts.needed > limit_bytes:
         return f"The server needs {needed}, more than the limit of {format_bytes(limit_bytes)}"
     if parts.cap:
-        ratio = parts.needed / parts.cap
-        return (
-            f"Under a cap of {format_bytes(parts.cap)} the server needs {needed}: "
-            f"{ratio:.3g} times as much"
-        )
+        cap = format_bytes(parts.cap)
+        ratio = f"{parts.needed / parts.cap:.3g}"
+        times = "as much" if ratio == "1" else f"{ratio} times as much"
+        return f"Under a cap of {cap} the server needs {needed}: {times}"
     return f"Without a cap the server needs {needed}"
 
 
