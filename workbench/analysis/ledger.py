@@ -1,10 +1,13 @@
 """The ledger of evictions: whose keys went, how old they were, and what was left of their time."""
 
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from workbench.analysis.windows import needed
+from workbench.analysis.windows import Turns, needed, needed_rows
+from workbench.runs.rows import Rows
 
 __all__ = [
     "NO_FLOW",
@@ -16,6 +19,7 @@ __all__ = [
     "lost_by_flow",
     "reconciliation",
     "traced",
+    "traced_rows",
 ]
 
 NO_FLOW = "(no turn)"
@@ -25,6 +29,7 @@ NO_PREFIX = "(none)"
 """Stands for the prefix of a key whose name has no colon."""
 
 _QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
+_COUNTS = ("evicted", "expired", "known", "before_ttl", "awaited", "live")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,9 @@ class Ledger:
     def before_ttl_share(self) -> float | None:
         """Of the evicted keys that are known; None if none is."""
         return self.before_ttl / self.known if self.known else None
+
+
+_NOTHING = Ledger(0, 0, 0, 0, 0, 0, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,12 @@ class Reconciliation:
         return counted - self.evicted_seen - self.expired_seen
 
 
-def traced(evictions: pd.DataFrame, operations: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
+def traced(evictions: Turns, turns: Turns, keys: Turns) -> pd.DataFrame:
+    """The events as ``traced_rows`` has them, as a frame in the order of time."""
+    return traced_rows(evictions, turns, keys).frame()
+
+
+def traced_rows(evictions: Turns, turns: Turns, keys: Turns) -> Rows:
     """
     The events, each with what the run's own turns know of the conversation.
 
@@ -96,65 +109,58 @@ def traced(evictions: pd.DataFrame, operations: pd.DataFrame, keys: pd.DataFrame
 
     Args:
         evictions: columns ``unix_s`` (s), ``kind``, ``prefix``, ``conversation``.
-        operations: the run's turns, from which the last write before the event is known, also one
+        turns: all of the run, from which the last write before the event is known, also one
             before the first turn: each turn says how old its conversation was.
         keys: the conversations that were looked for at the end, which say it as well.
 
     Returns:
-        the rows of ``evictions`` in the order of time, and ``flow``, ``age_s`` and ``ttl_left_s``
-        (s; NaN if not known), ``awaited`` (whether the conversation's next turn was to go on with
-        it).
+        the rows of ``evictions``, and ``flow``, ``age_s`` and ``ttl_left_s`` (s; NaN if not known),
+        ``awaited`` (whether the conversation's next turn was to go on with it).
     """
-    needed(evictions, "unix_s", "kind", "prefix", "conversation")
-    events = evictions.sort_values("unix_s", kind="stable", ignore_index=True)
-    events["prefix"] = events["prefix"].astype(str).replace("", NO_PREFIX)
-    known = events["conversation"].notna()
-    # A number that no conversation has stands for the keys that are not the load's.
-    events["conversation"] = events["conversation"].fillna(-1).astype("int64")
-    told = pd.merge_asof(
-        events,
-        _writes(operations, keys),
-        left_on="unix_s",
-        right_on="written_s",
-        by="conversation",
+    events = needed_rows(evictions, "unix_s", "kind", "prefix", "conversation")
+    return events.keep(
+        f"""
+        with events as materialized (select *, row_number() over () as number from rows),
+        told as not materialized (
+            select conversation, unix_s as due_s, flow::varchar as flow, ttl_s,
+            unix_s + response_us / 1e6 as completed_s,
+            case when value_bytes > 0 then completed_s end as wrote_s,
+            unix_s + (queue_us + lag_us) / 1e6 - age_s as found_s,
+            operation = 'update' as goes_on
+            from turns
+            union all by name
+            select conversation, ttl_s, unix_s - age_s as found_s from keys
+        ), pairs as not materialized (
+            select events.number, told.*, completed_s >= events.unix_s as later, greatest(
+                case when wrote_s <= events.unix_s then wrote_s end,
+                case when found_s <= events.unix_s then found_s end
+            ) as written_s
+            from events join told on events.conversation = told.conversation
+        ), known as (
+            select number, arg_min(flow, due_s) as flow, max(written_s) as written_s,
+            arg_max(ttl_s, written_s) as ttl_s,
+            arg_min(goes_on, completed_s) filter (later) as awaited
+            from pairs group by number
+        )
+        select events.* exclude (number)
+        replace (case when prefix = '' then '{NO_PREFIX}' else prefix::varchar end as prefix),
+        coalesce(flow, '{NO_FLOW}') as flow, unix_s - written_s as age_s,
+        ttl_s - (unix_s - written_s) as ttl_left_s, coalesce(awaited, false) as awaited
+        from events left join known using (number)
+        """,
+        turns=needed_rows(turns, "unix_s", "conversation", "flow", "operation", "age_s", "ttl_s"),
+        keys=needed_rows(keys, "unix_s", "conversation", "age_s", "ttl_s"),
     )
-    told = pd.merge_asof(
-        told,
-        _turns(operations),
-        left_on="unix_s",
-        right_on="completed_s",
-        by="conversation",
-        direction="forward",
-    )
-    flows = operations.drop_duplicates("conversation").set_index("conversation")["flow"].astype(str)
-    told["flow"] = told["conversation"].map(flows).astype(object).fillna(NO_FLOW)
-    told["age_s"] = told["unix_s"] - told["written_s"]
-    told["ttl_left_s"] = told["ttl_s"] - told["age_s"]
-    told["awaited"] = told["goes_on"].eq(True) & known
-    told["conversation"] = told["conversation"].where(known)
-    return told.drop(columns=["written_s", "ttl_s", "completed_s", "goes_on"])
 
 
-def ledger(traced: pd.DataFrame) -> Ledger:
+def ledger(traced: Turns) -> Ledger:
     """Sum up events that were traced, all of them or those of one flow or prefix."""
-    evicted = traced[traced["kind"] == "evicted"]
-    left_s = evicted["ttl_left_s"].dropna()
-    before_ttl = evicted["ttl_left_s"] > 0
-    return Ledger(
-        evicted=len(evicted),
-        expired=int((traced["kind"] == "expired").sum()),
-        known=len(left_s),
-        before_ttl=int(before_ttl.sum()),
-        awaited=int(evicted["awaited"].sum()),
-        live=int((evicted["awaited"] | before_ttl).sum()),
-        age_s=_quantiles(evicted["age_s"]),
-        ttl_left_s=_quantiles(left_s),
-    )
+    return _ledgers(traced, "''").get("", _NOTHING)
 
 
-def ledger_by(traced: pd.DataFrame, column: str) -> dict[str, Ledger]:
+def ledger_by(traced: Turns, column: str) -> dict[str, Ledger]:
     """The same of each ``flow`` or each ``prefix``, those with the most evicted keys first."""
-    parts = {str(name): ledger(part) for name, part in traced.groupby(column, observed=True)}
+    parts = _ledgers(traced, f"{column}::varchar")
     return dict(sorted(parts.items(), key=lambda part: (-part[1].evicted, part[0])))
 
 
@@ -174,12 +180,12 @@ def reconciliation(windows: pd.DataFrame) -> Reconciliation:
     )
 
 
-def lost_by_flow(operations: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
+def lost_by_flow(turns: Turns, keys: Turns) -> pd.DataFrame:
     """
     What a run without a ledger knows: conversations found gone by a turn, or looked for at its end.
 
     Args:
-        operations: the turns.
+        turns: all of the run.
         keys: the conversations that were looked for at the end.
 
     Returns:
@@ -187,60 +193,54 @@ def lost_by_flow(operations: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
         (conversations found evicted), ``age_s_p50`` (s since the last write when they were found:
         they went before that).
     """
-    turns = operations[operations["outcome"] == "evicted"]
-    looked = keys[keys["state"] == "evicted"]
-    flows = operations.drop_duplicates("conversation").set_index("conversation")["flow"].astype(str)
-    found = pd.concat(
-        [
-            turns[["conversation", "age_s"]].assign(by_turns=1, at_the_end=0),
-            looked[["conversation", "age_s"]].assign(by_turns=0, at_the_end=1),
-        ]
-    )
-    found["flow"] = found["conversation"].map(flows).astype(object).fillna(NO_FLOW)
-    table = found.groupby("flow", as_index=False).agg(
-        by_turns=("by_turns", "sum"),
-        at_the_end=("at_the_end", "sum"),
-        age_s_p50=("age_s", "median"),
-    )
-    most = (table["by_turns"] + table["at_the_end"]).sort_values(ascending=False, kind="stable")
-    return table.loc[most.index].reset_index(drop=True)
-
-
-def _writes(operations: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
-    """When each conversation was written, and the time to live that it was given."""
-    written = operations[operations["value_bytes"] > 0]
-    sent_s = operations["unix_s"] + (operations["queue_us"] + operations["lag_us"]) / 1e6
-    times_s = [
-        (written, written["unix_s"] + written["response_us"] / 1e6),
-        (operations, sent_s - operations["age_s"]),
-        (keys, keys["unix_s"] - keys["age_s"]),
-    ]
-    frames = [
-        pd.DataFrame(
-            {
-                "written_s": at_s.astype("float64"),
-                "conversation": frame["conversation"].astype("int64"),
-                "ttl_s": frame["ttl_s"].astype("float64"),
-            }
+    rows = needed_rows(turns, "unix_s", "flow", "outcome", "conversation", "age_s")
+    return rows.ask(
+        f"""
+        with found as (
+            select conversation, age_s, 1 as by_turns from rows where outcome = 'evicted'
+            union all
+            select conversation, age_s, 0 as by_turns from keys where state = 'evicted'
+        ), flows as (
+            select conversation, arg_min(flow::varchar, unix_s) as flow from rows
+            where conversation in (select conversation from found) group by conversation
         )
-        for frame, at_s in times_s
-    ]
-    return pd.concat(frames).dropna(subset=["written_s"]).sort_values("written_s", kind="stable")
+        select coalesce(flow, '{NO_FLOW}') as flow, sum(by_turns)::bigint as by_turns,
+        sum(1 - by_turns)::bigint as at_the_end, median(age_s)::double as age_s_p50
+        from found left join flows using (conversation) group by 1 order by count(*) desc, flow
+        """,
+        keys=needed_rows(keys, "conversation", "age_s", "state"),
+    )
 
 
-def _turns(operations: pd.DataFrame) -> pd.DataFrame:
-    """When each turn was over, and whether it was to go on with a conversation."""
-    return pd.DataFrame(
-        {
-            "completed_s": operations["unix_s"] + operations["response_us"].astype(float) / 1e6,
-            "conversation": operations["conversation"].astype("int64"),
-            "goes_on": operations["operation"].astype(str) == "update",
-        }
-    ).sort_values("completed_s", kind="stable")
+def _ledgers(traced: Turns, name: str) -> dict[str, Ledger]:
+    rows = needed_rows(traced, "kind", "age_s", "ttl_left_s", "awaited")
+    found = rows.ask(
+        f"""
+        select {name} as name, count(*) filter (gone) as evicted,
+        count(*) filter (kind = 'expired') as expired, count(ttl_left_s) filter (gone) as known,
+        count(*) filter (gone and early) as before_ttl,
+        count(*) filter (gone and awaited) as awaited,
+        count(*) filter (gone and (awaited or early)) as live,
+        quantile_cont(age_s, $shares) filter (gone) as age_s,
+        quantile_cont(ttl_left_s, $shares) filter (gone) as ttl_left_s
+        from (
+            select *, kind = 'evicted' as gone, coalesce(ttl_left_s > 0, false) as early from rows
+        ) group by 1
+        """,
+        shares=list(_QUANTILES.values()),
+    )
+    return {str(part["name"]): _of_answer(part) for part in found.to_dict("records")}
 
 
-def _quantiles(values_s: pd.Series) -> dict[str, float] | None:
-    values_s = values_s.dropna()
-    if values_s.empty:
+def _of_answer(part: Mapping[Hashable, Any]) -> Ledger:
+    return Ledger(
+        **{name: int(part[name]) for name in _COUNTS},
+        age_s=_by_quantile(part["age_s"]),
+        ttl_left_s=_by_quantile(part["ttl_left_s"]),
+    )
+
+
+def _by_quantile(values_s: Sequence[float] | None) -> dict[str, float] | None:
+    if values_s is None:
         return None
-    return {name: float(values_s.quantile(share)) for name, share in _QUANTILES.items()}
+    return {name: float(value_s) for name, value_s in zip(_QUANTILES, values_s, strict=True)}

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from workbench.analysis.windows import Turns, needed_rows
 from workbench.telemetry.serverlog import LogLine, log_line
 
 __all__ = [
@@ -274,17 +275,17 @@ def patterns(entries: Iterable[Entry]) -> pd.DataFrame:
     return _frame(rows)
 
 
-def outcome_patterns(operations: pd.DataFrame) -> pd.DataFrame:
+def outcome_patterns(turns: Turns) -> pd.DataFrame:
     """The turns that were not ok, by outcome and step; ``duplicate`` is no error."""
-    failed = operations[~operations["outcome"].astype(str).isin(["ok", "duplicate"])]
+    found = needed_rows(turns, "unix_s", "outcome", "flow", "step").ask(
+        "select outcome::varchar as outcome, flow || '/' || step as step, count(*) as count, "
+        "min(unix_s) as first_s, max(unix_s) as last_s from rows "
+        "where outcome not in ('ok', 'duplicate') group by all"
+    )
     rows: list[tuple[Any, ...]] = []
-    columns = [failed[name].astype(str) for name in ("outcome", "flow", "step")]
-    for (outcome, flow, step), turns in failed.groupby(columns)["unix_s"]:
-        seen = (len(turns), float(turns.min()), float(turns.max()))
-        text = f"{outcome} at {flow}/{step}"
-        rows.append(
-            ("operations", "outcome", _OUTCOMES.get(str(outcome), ""), text, *seen, _rate(*seen))
-        )
+    for outcome, step, *seen in found.itertuples(index=False):
+        told = ("operations", "outcome", _OUTCOMES.get(outcome, ""), f"{outcome} at {step}")
+        rows.append((*told, *seen, _rate(*seen)))
     return _frame(rows)
 
 

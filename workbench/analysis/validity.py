@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from workbench.analysis.failure import sent
 from workbench.analysis.latency import percentiles_us
+from workbench.analysis.windows import Turns, needed_rows
+from workbench.runs.rows import Rows
 from workbench.runs.schema import UNANSWERED
 from workbench.units import format_count, format_duration, format_share
 
@@ -50,7 +53,7 @@ class Validity:
 
 
 def validity(
-    measured: pd.DataFrame,
+    measured: Turns,
     generator: pd.DataFrame,
     samples: pd.DataFrame,
     events: pd.DataFrame,
@@ -61,16 +64,17 @@ def validity(
     Look whether load and sampling kept up in the measured phase.
 
     Args:
-        measured: operations due in the measured phase.
+        measured: turns due in the measured phase.
         generator: seconds of the load processes.
         samples: INFO samples.
         events: of the run.
         measured_s: length of the phase, s; the frames' ``elapsed_s`` counts from its start.
     """
-    lag_us = percentiles_us(measured, "lag_us")["p99"]
-    response_us = percentiles_us(measured)["p99"]
-    turns = len(measured)
-    delivered = float((measured["outcome"] != "unsent").mean()) if turns else 0.0
+    rows = needed_rows(measured, "elapsed_s", "outcome", "service_us")
+    lag_us = percentiles_us(rows, "lag_us")["p99"]
+    response_us = percentiles_us(rows)["p99"]
+    turns = len(rows)
+    delivered = len(sent(rows)) / turns if turns else 0.0
     during = generator[generator["elapsed_s"].between(0, measured_s + 1)]
     # Of several processes the busiest is late first: a mean over all would hide it.
     cpu_share = float(during.groupby("worker")["cpu_share"].mean().max())
@@ -81,7 +85,7 @@ def validity(
         delivered_share=delivered,
         lag_us_p99=lag_us,
         response_us_p99=response_us,
-        starved_share=_starved_share(during, measured),
+        starved_share=_starved_share(during, rows),
         cpu_share=None if during.empty else cpu_share,
         sample_gap_max_s=gap_s,
         clock_steps=tuple(moved),
@@ -163,20 +167,39 @@ def _longest_gap_s(samples: pd.DataFrame, faults: pd.DataFrame, measured_s: floa
     return float((edges.diff() - excused).max())
 
 
-def _starved_share(seconds: pd.DataFrame, measured: pd.DataFrame) -> float:
+def _starved_share(seconds: pd.DataFrame, turns: Rows) -> float:
     """
     Seconds in which turns waited for a slot although the server was fast.
 
     While it stalls, turns wait too, but not for want of slots: it was slow in a second if turns
     of over 10 ms took most of the slots' time in it.
     """
-    if seconds.empty or measured.empty:
+    waiting = seconds.loc[seconds["turns_waiting"] > 0, ["elapsed_s"]].astype(float)
+    if waiting.empty or not len(turns):
         return 0.0
-    service_us = measured["service_us"]
-    stop_s = measured["elapsed_s"] + measured["response_us"] / 1e6
-    start_s = stop_s - service_us / 1e6
-    starved = 0
-    for end_s in seconds["elapsed_s"][seconds["turns_waiting"] > 0]:
-        held_s = (stop_s.clip(upper=end_s) - start_s.clip(lower=end_s - 1)).clip(lower=0)
-        starved += bool(held_s[service_us > SLOW_US].sum() <= held_s.sum() / 2)
-    return starved / len(seconds)
+    # A turn holds its slot from start to stop. Both it and a second of the load are cut at whole
+    # seconds, so that each piece meets those of its own second alone.
+    found = turns.ask(
+        f"""
+        with held as (
+            select elapsed_s + response_us / 1e6 as stop_s, stop_s - service_us / 1e6 as start_s,
+            service_us > {SLOW_US} as slow from rows
+        ), pieces as (
+            select *, unnest(range(floor(start_s)::bigint, floor(stop_s)::bigint + 1)) as cut_s
+            from held
+        ), waited as (
+            select elapsed_s as end_s, row_number() over () as number from waiting
+        ), cuts as (
+            select *, unnest([floor(end_s)::bigint - 1, floor(end_s)::bigint]) as cut_s from waited
+        ), sums as (
+            select number, slow, sum(greatest(0, least(stop_s, end_s, cut_s + 1)
+            - greatest(start_s, end_s - 1, cut_s))) as held_s
+            from cuts join pieces using (cut_s) group by number, slow
+        )
+        select number, sum(held_s) as held_s, sum(held_s) filter (slow) as slow_s
+        from sums group by number
+        """,
+        waiting=waiting,
+    )
+    stalled = found["slow_s"].fillna(0) > found["held_s"] / 2
+    return float(len(waiting) - stalled.sum()) / len(seconds)

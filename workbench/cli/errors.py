@@ -109,7 +109,7 @@ def _of_run(run: "Run") -> "pd.DataFrame":
     entries += [load_entries(_lines(logs / "locust.log"), started_unix_s=began_s)]
     entries += [sampler_entries(_lines(logs / "sampler.log"))]
     frames = [patterns(entry for each in entries for entry in each)]
-    frames.append(outcome_patterns(run.operations))
+    frames.append(outcome_patterns(run.turns))
     looks = run.snapshots
     if len(looks) > 1 and looks[0].info.get("run_id") == looks[-1].info.get("run_id"):
         first_s, last_s = looks[0].unix_s, looks[-1].unix_s

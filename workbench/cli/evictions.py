@@ -38,9 +38,9 @@ def evictions(run: RunName = "latest", as_json: AsJson = False) -> None:
 def _with_ledger(run: "Run", *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from workbench.analysis.ledger import ledger, ledger_by, reconciliation, traced
+    from workbench.analysis.ledger import ledger, ledger_by, reconciliation, traced_rows
 
-    events = traced(run.evictions, run.operations, run.keys)
+    events = traced_rows(run.eviction_rows, run.turns, run.key_rows)
     whole, told = ledger(events), reconciliation(run.eviction_windows)
     parts = {column: ledger_by(events, column) for column in ("flow", "prefix")}
     if not run.loaded:
@@ -72,7 +72,7 @@ def _without_ledger(run: "Run", *, as_json: bool) -> None:
     from workbench.analysis.windows import grown
     from workbench.units import format_count, format_duration
 
-    found = lost_by_flow(run.operations, run.keys)
+    found = lost_by_flow(run.turns, run.key_rows)
     evicted_keys = grown(run.samples, "evicted_keys")
     if as_json:
         tell(

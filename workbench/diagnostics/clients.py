@@ -1,5 +1,6 @@
 """Clients: are they let in, do they come back to the same connections, do they read?"""
 
+from workbench.analysis.latency import percentiles_us
 from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
 from workbench.diagnostics.limits import ACCEPT_SHARE_MAX, CONNECTIONS_PER_COMMAND_MAX
 from workbench.diagnostics.look import Look
@@ -232,7 +233,7 @@ def client_pool(run: Run) -> Judgement:
     if pool:  # more at work than it has connections
         waited |= seconds["slots_busy"] > pool
     slots = run.manifest.experiment.get("users")
-    queue_us = float(run.measured["queue_us"].quantile(0.99)) if len(run.measured) else 0.0
+    queue_us = percentiles_us(run.measured_turns, "queue_us")["p99"]
     evidence = {
         "connections": str(pool or slots or "unknown"),
         "busy at most": f"{int(seconds['slots_busy'].max()):,}",

@@ -1,5 +1,6 @@
 """Commands: are they quick, are they answered, and what holds them up where they are not?"""
 
+from workbench.analysis.documents import document_bytes
 from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule
 from workbench.diagnostics.limits import (
     BIG_VALUE_BYTES,
@@ -311,10 +312,10 @@ def big_values(run: Run) -> Judgement:
     """Fails when a conversation has over 32 KiB."""
     look = Look(run)
     if run.loaded:
-        written = run.operations["value_bytes"]
-        if written.empty:
+        sizes_bytes = document_bytes(run.turns)
+        if sizes_bytes is None:
             return not_applicable("no turn wrote a document")
-        largest, median = int(written.max()), int(written.median())
+        largest, median = sizes_bytes
     else:
         sizes = [of for of in look.keys().values() if of.bytes_max is not None]
         if not sizes:

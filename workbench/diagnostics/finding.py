@@ -57,6 +57,7 @@ _FIGURES: Final = re.compile(r"[:;].*")
 _GRAVITY: Final[Sequence[Verdict]] = ("not applicable", "pass", "unknown", "fail")
 _SHOWN: Final = ("fail", "unknown", "note", "pass", "not applicable")
 _SNAPSHOTS_SINCE: Final = 5
+_ROWS: Final = {"operations": "turns", "keys": "key_rows", "evictions": "eviction_rows"}
 _SEVERITIES: Final[Sequence[Severity]] = ("critical", "warning", "info")
 
 
@@ -225,7 +226,9 @@ def not_applicable(says: str) -> Judgement:
 
 def generator_validity(run: Run) -> Validity:
     """Whether the run's load and sampling kept up."""
-    return validity(run.measured, run.generator, run.samples, run.events, measured_s=run.measured_s)
+    return validity(
+        run.measured_turns, run.generator, run.samples, run.events, measured_s=run.measured_s
+    )
 
 
 class Findings(tuple[Finding, ...]):
@@ -382,15 +385,7 @@ def lateness(run: Run) -> str:
 
 def _judge(rule: Rule, run: Run, doubt: str) -> Finding:
     try:
-        empty = [name for name in rule.needs if not len(getattr(run, name))]
-        if not run.loaded and {"operations", "generator"} & set(rule.needs):
-            judgement = not_applicable("the server was sampled, and not loaded by the workbench")
-        elif empty == ["snapshots"] and run.manifest.schema_version < _SNAPSHOTS_SINCE:
-            judgement = not_applicable("the run was recorded before runs had snapshots")
-        elif empty:
-            judgement = unknown(f"the run has no {', no '.join(empty)}", "run it again, to its end")
-        else:
-            judgement = rule.judge(run)
+        judgement = _judged(rule, run)
     except UntoldError as untold:
         judgement = untold.judgement
     except RunError as error:
@@ -413,6 +408,17 @@ def _judge(rule: Rule, run: Run, doubt: str) -> Finding:
         remedy=rule.remedy if judgement.verdict == "fail" else None,
         source=rule.source,
     )
+
+
+def _judged(rule: Rule, run: Run) -> Judgement:
+    if not run.loaded and {"operations", "generator"} & set(rule.needs):
+        return not_applicable("the server was sampled, and not loaded by the workbench")
+    empty = [name for name in rule.needs if not len(getattr(run, _ROWS.get(name, name)))]
+    if empty == ["snapshots"] and run.manifest.schema_version < _SNAPSHOTS_SINCE:
+        return not_applicable("the run was recorded before runs had snapshots")
+    if empty:
+        return unknown(f"the run has no {', no '.join(empty)}", "run it again, to its end")
+    return rule.judge(run)
 
 
 def _paragraph(found: Finding) -> str:

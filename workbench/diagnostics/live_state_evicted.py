@@ -25,7 +25,7 @@ __all__ = ["live_state_evicted"]
 )
 def live_state_evicted(run: Run) -> Judgement:
     """Fails when a turn found its conversation gone although its TTL had not run out."""
-    turns = at_cap(run.measured, run.samples)
+    turns = at_cap(run.measured_turns, run.samples)
     lost = loss(turns)
     if lost.turns < 100:
         few = f"only {format_count(lost.turns, 'turn')}" if lost.turns else "no turn"

@@ -1,6 +1,8 @@
 """Loss explained: do the turns without state agree with what the server says it evicted?"""
 
-from workbench.analysis.loss import loss
+from collections.abc import Mapping
+
+from workbench.analysis.loss import key_states, loss, run_out
 from workbench.analysis.windows import growth
 from workbench.diagnostics.finding import Judgement, Remedy, fail, ok, rule, unknown
 from workbench.runs.run import Run
@@ -28,25 +30,25 @@ _OFF_SHARE_MAX = 0.001
 )
 def loss_explained(run: Run) -> Judgement:
     """Fails when more states were gone before their time than the server evicted."""
-    lost = loss(run.operations)
-    keys = run.keys["state"].astype(str).value_counts()
+    lost = loss(run.turns)
+    keys = key_states(run.key_rows)
     evicted_keys = growth(run.samples, "evicted_keys")
     if evicted_keys is None or run.samples["run_id"].nunique() > 1:
         return unknown(
             "the server was restarted during the run, or was not sampled twice",
             "run it again; a restart loses what its AOF did not hold",
         )
-    evicted = lost.evicted + int(keys.get("evicted", 0))
-    deleted = lost.deleted + int(keys.get("deleted", 0))
-    missing = lost.missing + int(keys.get("missing", 0))
+    evicted = lost.evicted + keys["evicted"]
+    deleted = lost.deleted + keys["deleted"]
+    missing = lost.missing + keys["missing"]
     evidence = {
         "turns without state": f"{lost.gone:,}",
         "evicted": f"{lost.evicted:,}",
         "expired": f"{lost.expired:,}",
         "deleted": f"{lost.deleted:,}",
         "unexplained": f"{lost.missing:,}",
-        "keys looked for at the end": f"{len(run.keys):,}",
-        "of these evicted": f"{int(keys.get('evicted', 0)):,}",
+        "keys looked for at the end": f"{sum(keys.values()):,}",
+        "of these evicted": f"{keys['evicted']:,}",
         "evicted_keys": f"{evicted_keys:,}",
     }
     if deleted or missing:
@@ -66,17 +68,17 @@ def loss_explained(run: Run) -> Judgement:
         )
     if not evicted and not evicted_keys:
         return ok("no conversation was gone before its time, and no key was evicted", evidence)
-    return ok(f"{gone}; {_against(run, evicted, evicted_keys)}", evidence)
+    return ok(f"{gone}; {_against(run, keys, evicted, evicted_keys)}", evidence)
 
 
-def _against(run: Run, evicted: int, evicted_keys: int) -> str:
+def _against(run: Run, keys: Mapping[str, int], evicted: int, evicted_keys: int) -> str:
     """How the losses that were found stand against what the server counted."""
     counted = f"the server evicted {format_count(evicted_keys, 'key')}"
-    if run.keys.empty:
+    if not any(keys.values()):
         return f"{counted}, which can explain them; the others were not looked for at the end"
     # A state that nobody asked for until its time to live had run out may have been evicted before.
     # The server says how many keys it expired, the probe's own reading having expired the rest.
-    late = max(0, _run_out(run) - (growth(run.samples, "expired_keys") or 0))
+    late = max(0, _run_out(run) + keys["expired"] - (growth(run.samples, "expired_keys") or 0))
     more = evicted_keys - evicted - late
     found_late = f"; {late:,} of them were found only after their time to live" if late else ""
     if abs(more) <= max(1, _OFF_SHARE_MAX * evicted_keys):
@@ -84,17 +86,13 @@ def _against(run: Run, evicted: int, evicted_keys: int) -> str:
     share = format_share(abs(more) / max(1, evicted_keys))
     if more < 0:
         return f"{counted}, {-more:,} fewer ({share}) than were found with those past their time"
-    unread = int((run.keys["state"] == "unread").sum())
+    unread = keys["unread"]
     may_be = f"{unread:,} that were not looked for in time, or " if unread else ""
     return f"{counted}, {more:,} more ({share}), which may be {may_be}keys that are not the run's"
 
 
 def _run_out(run: Run) -> int:
-    """States of the run that were gone when their time to live had run out."""
-    turns = run.operations[run.operations["outcome"] == "expired"]
+    """States of the run that a turn found gone when their time to live had run out."""
     origins = run.events["elapsed_s"][run.events["label"] == "origin"]
     start_s = float(origins.min()) if len(origins) else 0.0
-    sent_s = turns["elapsed_s"] + (turns["queue_us"] + turns["lag_us"]) / 1e6
-    # What had run out before the start was never written.
-    written = sent_s - turns["age_s"] > start_s - turns["ttl_s"]
-    return int(written.sum()) + int((run.keys["state"] == "expired").sum())
+    return run_out(run.turns, start_s=start_s)

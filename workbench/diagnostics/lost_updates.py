@@ -1,5 +1,6 @@
 """Lost updates: was every write that the server acknowledged there afterwards?"""
 
+from workbench.analysis.documents import updates
 from workbench.diagnostics.finding import Judgement, Remedy, fail, ok, rule, unknown
 from workbench.runs.run import Run
 
@@ -28,12 +29,9 @@ _ADVICE = (
 )
 def lost_updates(run: Run) -> Judgement:
     """Fails when a document lacked an acknowledged turn, at the next turn or in the end."""
-    outcomes = run.operations["outcome"].astype(str)
-    lost = int((outcomes == "lost_update").sum())
-    audited = int((run.operations["age_s"].notna() & outcomes.isin(["ok", "lost_update"])).sum())
-    last = run.keys["update"].astype(str).value_counts()
-    lost_last = int(last.get("lost", 0))
-    looked_at = int(last.get("kept", 0)) + lost_last
+    found = updates(run.turns, run.key_rows)
+    lost, audited = found.lost, found.looked_at
+    lost_last, looked_at = found.lost_last, found.looked_at_last
     evidence = {
         "turns looked at": f"{audited:,}",
         "documents looked at in the end": f"{looked_at:,}",

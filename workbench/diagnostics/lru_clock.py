@@ -1,5 +1,6 @@
 """LRU clock: were pauses long enough for a clock of whole seconds to tell old from new?"""
 
+from workbench.analysis.loss import evicted_pause_s
 from workbench.diagnostics.finding import Judgement, fail, not_applicable, ok, rule
 from workbench.runs.run import Run
 from workbench.units import format_duration
@@ -30,10 +31,9 @@ def lru_clock(run: Run) -> Judgement:
     if policy and not policy.endswith("-lru"):
         return not_applicable(f"the policy {policy} does not go by that clock")
     # When it was evicted is not known, only that it was before the turn: so the short ones decide.
-    pauses_s = run.operations["age_s"][run.operations["outcome"] == "evicted"].dropna()
-    if pauses_s.empty:
+    short_s = evicted_pause_s(run.turns, _SHORT_SHARE)
+    if short_s is None:
         return not_applicable("no conversation was found evicted, so the clock decided nothing")
-    short_s = float(pauses_s.quantile(_SHORT_SHARE))
     evidence = {
         "compression": f"{factor:g}",
         "one in ten found evicted after": format_duration(short_s),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 
+from workbench.analysis.documents import updates
 from workbench.analysis.failure import failed_share, sent
 from workbench.analysis.latency import LEAST, percentiles_us
 from workbench.analysis.loss import at_cap, loss
@@ -77,22 +78,18 @@ def _response(name: str) -> Callable[[Run], Measured]:
 
 
 def _errors(run: Run) -> Measured:
-    return Measured(failed_share(run.measured), len(sent(run.measured)))
+    return Measured(failed_share(run.measured_turns), len(sent(run.measured_turns)))
 
 
 def _lost_state(run: Run) -> Measured:
-    lost = loss(at_cap(run.measured, run.samples))
+    lost = loss(at_cap(run.measured_turns, run.samples))
     return Measured(lost.early / lost.turns if lost.turns else math.nan, lost.turns)
 
 
 def _lost_updates(run: Run) -> Measured:
-    outcomes = run.operations["outcome"].astype(str)
-    lost = outcomes == "lost_update"
-    looked_at = run.operations["age_s"].notna() & (lost | (outcomes == "ok"))
-    last = run.keys["update"].astype(str).value_counts()
-    lost_last = int(last.get("lost", 0))
-    looked_at_last = int(last.get("kept", 0)) + lost_last
-    return Measured(int(lost.sum()) + lost_last, int(looked_at.sum()) + looked_at_last, least=1)
+    found = updates(run.turns, run.key_rows)
+    looked_at = found.looked_at + found.looked_at_last
+    return Measured(found.lost + found.lost_last, looked_at, least=1)
 
 
 def _delivered(run: Run) -> Measured:

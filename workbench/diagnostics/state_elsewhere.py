@@ -28,7 +28,7 @@ def state_elsewhere(run: Run) -> Judgement:
     tasks = int(run.manifest.experiment.get("tasks", 1))
     if tasks < 2:
         return not_applicable("all turns went to one Redis")
-    found = loss(run.operations)
+    found = loss(run.turns)
     evidence = {
         "tasks": str(tasks),
         "turns that needed a state": f"{found.turns:,}",

@@ -1,6 +1,6 @@
 """Turns failed: did the server refuse turns, or leave them without an answer?"""
 
-from workbench.analysis.failure import FAILED, sent
+from workbench.analysis.failure import FAILED, outcomes, sent
 from workbench.diagnostics.finding import Judgement, Remedy, fail, ok, rule
 from workbench.runs.run import Run
 from workbench.units import format_count, format_share
@@ -26,16 +26,16 @@ _SHARE_MAX = 0.001
 )
 def turns_failed(run: Run) -> Judgement:
     """Fails when more than one turn in a thousand was refused, timed out, or went wrong."""
-    turns = sent(run.operations)
-    counts = turns["outcome"].value_counts()
-    failed = {name: int(counts.get(name, 0)) for name in FAILED if counts.get(name, 0)}
-    evidence = {"turns sent": f"{len(turns):,}"}
+    counts = outcomes(sent(run.turns))
+    turns = sum(counts.values())
+    failed = {name: counts[name] for name in FAILED if name in counts}
+    evidence = {"turns sent": f"{turns:,}"}
     evidence |= {name: f"{count:,}" for name, count in failed.items()}
     total = sum(failed.values())
     if not total:
         return ok("no turn was refused, timed out or went wrong", evidence)
-    share = format_share(total / len(turns))
-    if total <= _SHARE_MAX * len(turns):
+    share = format_share(total / turns)
+    if total <= _SHARE_MAX * turns:
         return ok(f"{format_count(total, 'turn')} ({share}) failed", evidence)
     return fail(
         f"{share} of the turns failed",

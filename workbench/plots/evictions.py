@@ -109,7 +109,7 @@ def figure_eviction(run: Run) -> Chart:
 @styled
 def figure_loss_by_pause(run: Run) -> Chart:
     """Who is evicted: the longer the pause between two messages, the likelier the loss."""
-    turns = loss.at_cap(run.measured, run.samples)
+    turns = loss.at_cap(run.measured_turns, run.samples)
     classes = loss.loss_by_pause(turns)
     figure = Figure(figsize=(9.0, 3.7))
     draw_loss_by_pause(figure.subplots(), classes)
@@ -136,7 +136,7 @@ def figure_loss_by_pause(run: Run) -> Chart:
 
 
 def _title(run: Run) -> str:
-    lost = loss.loss(loss.at_cap(run.measured, run.samples))
+    lost = loss.loss(loss.at_cap(run.measured_turns, run.samples))
     if run.samples.empty or not lost.turns:
         return "No turn went on with a conversation in this run"
     cap_bytes = float(run.samples["maxmemory"].iloc[-1])

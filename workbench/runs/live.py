@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from workbench.runs.manifest import Manifest, Phase
+from workbench.runs.rows import Rows
 from workbench.runs.run import Run
 from workbench.runs.schema import TABLES
 from workbench.runs.snapshot import Snapshot
@@ -59,6 +60,9 @@ class LiveRun(Run):
     def server_logs(self) -> list[Path]:
         """None: it has no directory."""
         return []
+
+    def _rows_of(self, name: str) -> Rows:
+        return Rows(self._table(name))
 
     def _table(self, name: str) -> pd.DataFrame:
         rows = self._rows if name == "samples" else []

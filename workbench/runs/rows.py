@@ -3,7 +3,8 @@
 import itertools
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from threading import RLock
 from typing import Any, Final, Self
@@ -17,6 +18,7 @@ __all__ = ["Rows"]
 
 # What groups of 100 million turns take at once is under it; sorts and joins go to disk beyond it.
 _MEMORY: Final = "2GiB"
+_FULL: Final = "No space left on device"
 
 _names: Final = (f"rows_{number}" for number in itertools.count())
 _lock: Final = RLock()
@@ -58,12 +60,13 @@ class Rows:
         return rows
 
     def _begin(self, relation: duckdb.DuckDBPyRelation) -> None:
+        self._named = _Named("view")
+        with _lock:
+            relation.create_view(self._named.name)
+        self._source = relation  # which holds the frame that the view reads
         self._columns = tuple(relation.columns)
-        self._name = next(_names)
         self._conditions: tuple[str, ...] = ()
         self._values: dict[str, Any] = {}
-        # A view lasts as long as the rows that were made of it.
-        self._view = _View(self._name, relation)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -99,27 +102,53 @@ class Rows:
 
         Args:
             question: in SQL, of the table ``rows``; ``$name`` stands for a value.
-            values: by name; a frame is a table of that name.
+            values: by name; a frame, or other rows, is a table of that name.
 
         Raises:
-            RunError: a file is damaged.
+            RunError: a file is damaged, or there is no room on disk for what is worked on.
         """
-        engine = _engine()
-        frames = {name: value for name, value in values.items() if isinstance(value, pd.DataFrame)}
-        given = {name: value for name, value in values.items() if name not in frames}
-        conditions = " and ".join(f"({each})" for each in self._conditions) or "true"
-        # The texts are the package's own; what comes from outside is a value.
-        sql = f"with rows as (select * from {self._name} where {conditions}) {question}"
-        with _lock:
-            for name, frame in frames.items():
-                engine.register(name, frame)
-            try:
-                return engine.execute(sql, self._values | given).df()
-            except (duckdb.IOException, duckdb.InvalidInputException) as error:
-                raise _unreadable(error) from None
-            finally:
-                for name in frames:
-                    engine.unregister(name)
+        sql, given, _held = self._asked(question, values)
+        with _lock, _telling():
+            return _engine().execute(sql, given).df()
+
+    def keep(self, question: str, **values: Any) -> "Rows":
+        """
+        The answer as rows, for a question that takes long and whose answer is itself asked of.
+
+        What of it does not fit into memory lies on disk. Arguments and errors are those of ``ask``.
+        """
+        sql, given, _held = self._asked(question, values)
+        kept = object.__new__(Rows)
+        kept._named = _Named("table")
+        with _lock, _telling():
+            _engine().execute(f"create temp table {kept._named.name} as {sql}", given)
+            kept._source = _engine().table(kept._named.name)
+        kept._columns = tuple(kept._source.columns)
+        kept._conditions, kept._values = (), {}
+        return kept
+
+    def _asked(
+        self, question: str, values: Mapping[str, Any]
+    ) -> tuple[str, dict[str, Any], list["Rows"]]:
+        """The whole question, its values, and what must not go before it is answered."""
+        tables = {"rows": self} | {
+            name: value if isinstance(value, Rows) else Rows(value)
+            for name, value in values.items()
+            if isinstance(value, Rows | pd.DataFrame)
+        }
+        given = {name: value for name, value in values.items() if name not in tables}
+        for table in tables.values():
+            given |= table._values
+        # The texts are the package's own; what comes from outside is a value. A table that a
+        # question names twice is read twice, since the answer in between may be all of it.
+        named = ", ".join(
+            f"{name} as not materialized (select * from {table._named.name} where "
+            f"{' and '.join(f'({each})' for each in table._conditions) or 'true'})"
+            for name, table in tables.items()
+        )
+        question = question.strip()
+        more = f", {question[5:]}" if question.startswith("with ") else f" {question}"
+        return f"with {named}{more}", given, list(tables.values())
 
     def frame(self, *columns: str) -> pd.DataFrame:
         """All rows at once, with these columns or all, in the order of ``unix_s``."""
@@ -127,19 +156,27 @@ class Rows:
         return self.ask(f"select {', '.join(columns or self._columns)} from rows {order}")
 
 
-class _View:
-    """A name for a relation in the engine, taken back with the last rows that need it."""
+class _Named:
+    """A name in the engine, taken back with the last rows that need it."""
 
-    def __init__(self, name: str, relation: duckdb.DuckDBPyRelation) -> None:
-        self.relation = relation  # which holds the frame that it reads
-        with _lock:
-            relation.create_view(name)
-        weakref.finalize(self, _forget, name)
+    def __init__(self, kind: str) -> None:
+        self.name = next(_names)
+        weakref.finalize(self, _forget, kind, self.name)
 
 
-def _forget(name: str) -> None:
+def _forget(kind: str, name: str) -> None:
     with _lock:
-        _engine().execute(f"drop view if exists {name}")
+        _engine().execute(f"drop {kind} if exists {name}")
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise _no_room(error) from None
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise (_no_room if _FULL in str(error) else _unreadable)(error) from None
 
 
 @cache
@@ -157,6 +194,19 @@ def _engine() -> duckdb.DuckDBPyConnection:
     )
 
 
+def _no_room(error: duckdb.Error) -> RunError:
+    return RunError(
+        f"there is no room for what is worked on: {_first_line(error)}; what does not fit into "
+        f"{_MEMORY} of memory is written to {tempfile.gettempdir()}: make room there, or name "
+        "another folder by TMPDIR"
+    )
+
+
 def _unreadable(error: duckdb.Error) -> RunError:
-    told = str(error).splitlines()[0]
-    return RunError(f"a part of the run cannot be read: {told}; the other parts are intact")
+    return RunError(
+        f"a part of the run cannot be read: {_first_line(error)}; the other parts are intact"
+    )
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]

@@ -76,15 +76,7 @@ class Run:
     @cached_property
     def turns(self) -> Rows:
         """Every turn, as many as there may be; what looks at turns asks here."""
-        schema = TABLES["operations"].arrow
-        parts = sorted((self.path / "operations").glob("part-*"))
-        if not parts:
-            empty = schema.empty_table().to_pandas()
-            empty.insert(1, "elapsed_s", empty["unix_s"])
-            return Rows(empty)
-        for part in parts:
-            _check_part(part, schema)
-        return Rows.of_parts([str(part) for part in parts], start_unix_s=self.start_unix_s)
+        return self._rows_of("operations")
 
     @cached_property
     def measured_turns(self) -> Rows:
@@ -92,6 +84,16 @@ class Run:
         return self.turns.where(
             "elapsed_s >= 0 and elapsed_s < $measured_s", measured_s=self.measured_s
         )
+
+    @cached_property
+    def key_rows(self) -> Rows:
+        """The conversations that were looked for when the load was over, as many as there may be."""
+        return self._rows_of("keys")
+
+    @cached_property
+    def eviction_rows(self) -> Rows:
+        """Every key that the server said it took away, as many as there may be."""
+        return self._rows_of("evictions")
 
     @cached_property
     def operations(self) -> pd.DataFrame:
@@ -106,7 +108,7 @@ class Run:
 
     @cached_property
     def keys(self) -> pd.DataFrame:
-        """The conversations that were looked for when the load was over."""
+        """The conversations that were looked for when the load was over, as a frame to explore."""
         return self._table("keys")
 
     @cached_property
@@ -126,7 +128,7 @@ class Run:
 
     @cached_property
     def evictions(self) -> pd.DataFrame:
-        """Every key that the server said it took away, if the run kept a ledger of them."""
+        """Every key that the server said it took away, as a frame to explore."""
         return self._table("evictions")
 
     @cached_property
@@ -160,6 +162,17 @@ class Run:
         why = {"Why": self.manifest.why} if self.manifest.why else {}
         example = f"<p><strong>{_EXAMPLE}</strong></p>" if self.is_example else ""
         return example + html_table((run_facts(self) | why).items())
+
+    def _rows_of(self, name: str) -> Rows:
+        schema = TABLES[name].arrow
+        parts = sorted((self.path / name).glob("part-*"))
+        if not parts:
+            empty = schema.empty_table().to_pandas()
+            empty.insert(1, "elapsed_s", empty["unix_s"])
+            return Rows(empty)
+        for part in parts:
+            _check_part(part, schema)
+        return Rows.of_parts([str(part) for part in parts], start_unix_s=self.start_unix_s)
 
     def _table(self, name: str) -> pd.DataFrame:
         schema = TABLES[name].arrow

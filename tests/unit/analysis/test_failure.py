@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tests.frames import operations
-from workbench.analysis.failure import FAILED, failed_share, sent
+from workbench.analysis.failure import FAILED, failed_share, outcomes, sent
 from workbench.runs.schema import OUTCOMES
 
 TURNS = [
@@ -21,6 +21,10 @@ def test_failed_turns_are_a_share_of_those_that_were_sent():
     """Two of four: the fifth was never sent."""
     assert failed_share(operations(TURNS)) == pytest.approx(0.5)
     assert len(sent(operations(TURNS))) == 4
+
+
+def test_outcomes_are_counted_by_name():
+    assert outcomes(operations(TURNS[:2])) == {"ok": 1, "timeout": 1}
 
 
 def test_conversation_that_is_gone_is_no_failed_turn():

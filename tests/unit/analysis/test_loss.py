@@ -4,8 +4,17 @@ import math
 
 import pytest
 
-from tests.frames import operations, samples
-from workbench.analysis.loss import at_cap, loss, loss_by_pause, loss_by_step, lossy_pause_s
+from tests.frames import keys, operations, samples
+from workbench.analysis.loss import (
+    at_cap,
+    evicted_pause_s,
+    key_states,
+    loss,
+    loss_by_pause,
+    loss_by_step,
+    lossy_pause_s,
+    run_out,
+)
 
 GREETING = {"elapsed_s": 0.0, "operation": "write", "step": "greeting", "turn": 0}
 TURNS = [
@@ -56,7 +65,8 @@ def test_only_turns_since_the_first_eviction_count_at_the_cap():
     points = [(0.0, 5), (2.5, 6), (5.0, 9)]
     evicting = samples({"elapsed_s": at, "evicted_keys": keys} for at, keys in points)
 
-    assert at_cap(operations(TURNS), evicting)["elapsed_s"].tolist() == [3, 4, 5, 5, 5, 6, 7]
+    turns = at_cap(operations(TURNS), evicting).frame()
+    assert turns["elapsed_s"].tolist() == [3, 4, 5, 5, 5, 6, 7]
 
 
 @pytest.mark.parametrize("points", [[], [(0.0, 5), (5.0, 5)]], ids=["no sample", "no eviction"])
@@ -152,3 +162,25 @@ def test_loss_that_several_deliveries_find_is_counted_once():
     found = loss(operations([{"elapsed_s": float(at), **row} for at, row in enumerate(rows)]))
 
     assert (found.evicted, found.restarted, found.gone, found.turns) == (1, 1, 2, 3)
+
+
+def test_pause_of_the_evicted_is_told_by_share():
+    """Half of two that paused 20 and 40 s paused 30 s at most; nobody's pause is not 0 s."""
+    assert evicted_pause_s(operations(TURNS), 0.5) == 30.0
+    assert evicted_pause_s(operations([GREETING]), 0.5) is None
+
+
+def test_state_that_had_run_out_before_the_start_was_never_written():
+    """At 4 s, and 301 s after its write, a time to live of 300 s had run out at 3 s."""
+    turns = operations(TURNS)
+
+    assert run_out(turns, start_s=2.9) == 1
+    assert run_out(turns, start_s=3.1) == 0
+
+
+def test_states_of_keys_are_counted_by_name():
+    """One that none was found in is 0, and no gap."""
+    found = key_states(keys({"elapsed_s": 9.0, "state": state} for state in ("evicted", "present")))
+
+    assert {state: count for state, count in found.items() if count} == {"evicted": 1, "present": 1}
+    assert found["expired"] == 0

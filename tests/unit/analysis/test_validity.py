@@ -106,6 +106,15 @@ def test_turns_that_wait_through_a_stall_of_the_server_are_no_reason():
     assert judged([*turns(), *held], seconds=stalled).valid
 
 
+def test_stall_is_noticed_wherever_seconds_and_turns_begin():
+    """The load's seconds end at odd times, and one turn holds its slot through three of them."""
+    odd = [{"elapsed_s": at + 0.4, "turns_waiting": int(at in (4, 5))} for at in range(10)]
+    held = {"elapsed_s": 3.2, "service_us": 2_500_000.0, "response_us": 2_500_100.0}
+
+    assert judged([*turns(), held, held], seconds=odd).valid
+    assert not judged(turns(), seconds=odd).valid
+
+
 def test_load_that_uses_a_whole_core_is_a_reason():
     """Over 85 % of a core, its clocks are late before it can tell."""
     found = judged(seconds=[{**second, "cpu_share": 0.86} for second in SECONDS])

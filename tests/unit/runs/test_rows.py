@@ -37,6 +37,35 @@ def test_conditions_add_up_and_leave_the_rows_they_were_asked_of():
     assert (len(few), len(rows)) == (1, 3)
 
 
+def test_rows_are_asked_together_each_by_its_own_conditions():
+    """A question may name other rows, or a frame, as a table."""
+    rows = Rows(pd.DataFrame({"a": [1, 2, 3]})).where("a > $least", least=1)
+    others = Rows(pd.DataFrame({"b": [2, 3, 4]})).where("b < $most", most=4)
+
+    answer = rows.ask(
+        "select a, name from rows join others on a = b join names on a = number order by a",
+        others=others,
+        names=pd.DataFrame({"number": [2, 3], "name": ["two", "three"]}),
+    )
+
+    assert answer["name"].tolist() == ["two", "three"]
+
+
+def test_answer_that_is_kept_is_rows_itself():
+    """It outlives what it was asked of, and goes when nobody needs it."""
+    before = views()
+
+    kept = Rows(pd.DataFrame({"a": [1, 2, 3]})).keep(
+        "with more as (select a + $by as b from rows) select * from more", by=10
+    )
+    few = kept.where("b > 11")
+
+    assert (views(), kept.columns) == (before + 1, ("b",))
+    assert few.frame()["b"].tolist() == [12, 13]
+    del kept, few
+    assert views() == before
+
+
 def test_what_is_not_known_is_null_and_comes_back_as_nan():
     """A frame has NaN for it: no comparison holds, and no mean counts it."""
     rows = Rows(pd.DataFrame({"a": [1.0, np.nan, 3.0]}))
