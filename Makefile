@@ -20,7 +20,7 @@ SLOW ?=
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 PYTEST = $(BIN)/python -m pytest $(SLOW) $(foreach name,$(REQUIRE),--require $(name))
 
-.PHONY: help demo test test-full lint types contracts pytest docs picture golden lab lock clean
+.PHONY: help demo test test-full lint types contracts pytest docs look picture golden lab lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,6 +51,9 @@ pytest: .venv/.ready ## tests: units, real servers, a headless load, notebooks
 
 docs: .venv/.ready ## write the generated pages of docs/reference again
 	@$(BIN)/python scripts/generate_docs.py
+
+look: .venv/.ready ## accept a new look of the charts: draw the gallery again
+	@cd scripts && ../$(BIN)/python -c "import generate_docs; generate_docs.write_gallery()"
 
 lab: .venv/.ready ## JupyterLab on the notebooks, the tour first, on this machine only
 	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks $(AS_ROOT) \

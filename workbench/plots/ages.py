@@ -87,7 +87,7 @@ def figure_ages_at_eviction(run: Run) -> Chart:
 def _ages(run: Run) -> Ages:
     if run.evictions.empty:
         return ages_by_turns(run.turns, run.keys)
-    return ages_by_ledger(traced(run.evictions, run.operations, run.keys))
+    return ages_by_ledger(traced(run.evictions, run.turns, run.keys))
 
 
 def _title(ages: Ages) -> str:

@@ -1,4 +1,4 @@
-"""The look: colours by meaning, the style sheet, and Chart, a figure with its words."""
+"""The look: the style sheet, the colours, and Chart, a figure with its words."""
 
 import base64
 import io
@@ -13,7 +13,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from workbench.plots.dark import following_the_page
 from workbench.plots.fit import fit_titles, settle_end_labels
+from workbench.plots.palette import (
+    LOSS,
+    MEDIAN,
+    REFERENCE,
+    SECOND,
+    SERIES,
+    SHADE,
+    STATE,
+    TAIL,
+)
 
 __all__ = [
     "LOSS",
@@ -28,18 +39,6 @@ __all__ = [
     "Words",
     "styled",
 ]
-
-# Okabe-Ito: told apart with every common colour blindness. The same meaning in every chart.
-STATE: Final = "#0072B2"
-MEDIAN: Final = "#0072B2"
-TAIL: Final = "#CC79A7"
-LOSS: Final = "#D55E00"
-SECOND: Final = "#009E73"
-REFERENCE: Final = "#555555"
-SHADE: Final = "#e4e4e4"
-
-SERIES: Final = (STATE, SECOND, TAIL, LOSS, REFERENCE)
-"""Colours of lines that are alike but for what they are of, as of several runs."""
 
 _SHEET: Final = Path(__file__).with_name("workbench.mplstyle")
 
@@ -104,10 +103,14 @@ class Chart:
 
     @styled
     def svg(self) -> str:
-        """The figure as SVG that links to nothing; the same figure gives the same text."""
+        """
+        The figure as SVG that links to nothing; the same figure gives the same text.
+
+        It turns dark with the page that shows it, and is light in print.
+        """
         buffer = io.StringIO()
         self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        return buffer.getvalue()
+        return following_the_page(buffer.getvalue())
 
     @styled
     def save_png(self, path: Path) -> None:
@@ -119,5 +122,8 @@ class Chart:
         # and two SVGs on one page would share the ids of their parts.
         alt = f"{self.title}. {self.reading}"
         data = base64.b64encode(self.svg().encode()).decode()
-        image = f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}">'
+        # JupyterLab's light theme does not say that it is one, so charts are light on any page but
+        # one that asks for others: :root { --chart-scheme: light dark; }
+        scheme = 'style="color-scheme: var(--chart-scheme, light)"'
+        image = f'<img alt="{escape(alt)}" {scheme} src="data:image/svg+xml;base64,{data}">'
         return {"text/html": image, "text/plain": alt}, {"text/html": {"alt": alt}}

@@ -88,7 +88,7 @@ def _survival(run: Run, began: float | None) -> tuple[Survival, str]:
     if missed > 0:
         why = f"the ledger missed {format_count(missed, 'key')}"
         return survival_by_turns(measured, run.keys, since_s=since_s), why
-    events = traced(run.evictions, run.operations, run.keys)
+    events = traced(run.evictions, run.turns, run.keys)
     return survival_by_ledger(events, measured, run.keys, since_s=since_s), ""
 
 

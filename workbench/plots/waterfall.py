@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from workbench.analysis.memory import MemoryParts, memory_parts
 from workbench.plots.annotate import no_data, size_unit
+from workbench.plots.palette import GROUND, STEP
 from workbench.plots.style import LOSS, REFERENCE, SECOND, STATE, Chart, styled
 from workbench.plots.timeline import headline
 from workbench.runs.run import Run
@@ -15,8 +16,7 @@ from workbench.units import format_bytes, format_share
 __all__ = ["draw_waterfall", "figure_waterfall"]
 
 # Words stay readable where a limit runs through them.
-_OVER_LINES: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-_STEP: Final = "#8db8d8"
+_OVER_LINES: Final = {"facecolor": GROUND, "edgecolor": "none", "pad": 0.8}
 # A limit beyond this many times the memory would press the rest against the axis.
 _IN_SIGHT: Final = 2.5
 
@@ -106,7 +106,7 @@ def _steps(parts: MemoryParts) -> list[tuple[str, float, int | None, str]]:
         ("replica buffers", parts.replica_buffers),
         ("dataset", parts.dataset),
     ):
-        steps.append((name, at, size, _STEP))
+        steps.append((name, at, size, STEP))
         at += size or 0
     steps += [
         ("used_memory", 0.0, parts.used, STATE),
