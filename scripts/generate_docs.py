@@ -58,7 +58,7 @@ def gallery(chart_of: Callable[[Exhibit], Chart]) -> str:
         "from workbench.plots.memory import draw_memory\n"
         "from workbench.runs.run import open_run\n\n"
         'run = open_run("latest")\n'
-        "figure_eviction(run)        # a Chart: shown in a notebook as picture and words\n"
+        "figure_eviction(run)  # a Chart: shown in a notebook as picture and words\n"
         "figure_eviction(run).svg()  # its text; save_png(path) writes it as a picture\n"
         "draw_memory(Figure().subplots(), run.samples)  # one panel, on an Axes of your own\n"
         "```\n\n"

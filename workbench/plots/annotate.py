@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -18,6 +20,7 @@ __all__ = [
     "moment",
     "name_shade",
     "no_data",
+    "outline",
     "plain",
     "plain_log",
     "shade_spans",
@@ -114,6 +117,23 @@ def plain_log(axis: Axis, low: float, high: float) -> None:
         axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if high < 100 * low else (1,)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+
+
+def outline(line: pd.Series, *, most: int = 2000) -> pd.Series:
+    """
+    A line of fewer points that looks the same: the lowest and the highest of each short stretch.
+
+    Args:
+        line: indexed by x, in its order.
+        most: points; a line that has no more is left as it is.
+    """
+    known = line.dropna()
+    if len(known) <= most:
+        return line
+    stretch = np.arange(len(known)) * (most // 2) // len(known)
+    by_stretch = known.reset_index(drop=True).groupby(stretch)
+    kept = np.union1d(by_stretch.idxmin(), by_stretch.idxmax())
+    return known.iloc[kept]
 
 
 def plain(value: float) -> str:

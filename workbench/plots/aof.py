@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis import latency, persistence
-from workbench.plots.annotate import end_labels, no_data, size_unit
+from workbench.plots.annotate import end_labels, no_data, outline, size_unit
 from workbench.plots.latency import draw_latency, draw_latency_rows
 from workbench.plots.style import LOSS, SECOND, STATE, Chart, styled
 from workbench.plots.timeline import headline, timeline
@@ -109,7 +109,8 @@ def _draw_sizes(
     labels = []
     for name, size_bytes, colour in known:
         size = (size_bytes / unit_bytes).astype(float)
-        ax.plot(elapsed_s, size, color=colour)
+        shown = outline(size.set_axis(elapsed_s))
+        ax.plot(shown.index, shown, color=colour)
         labels.append((float(size.dropna().iloc[-1]), name, colour))
     ax.set_ylim(0, 1.12 * max(most_bytes / unit_bytes, 0.1))
     end_labels(ax, labels)

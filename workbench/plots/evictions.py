@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis import eviction, latency, loss, persistence
-from workbench.plots.annotate import no_data, size_unit
+from workbench.plots.annotate import no_data, outline, size_unit
 from workbench.plots.latency import draw_latency
 from workbench.plots.memory import draw_memory
 from workbench.plots.style import LOSS, REFERENCE, Chart, styled
@@ -34,9 +34,11 @@ def draw_evictions(ax: Axes, samples: pd.DataFrame, *, window_s: float = 1.0) ->
     if rate.isna().all():
         no_data(ax, "the server does not say")
         return ax
+    highest = float(np.nanmax(rate))
+    rate = outline(rate)
     ax.plot(rate.index, rate, color=LOSS)
     ax.fill_between(rate.index, 0, rate, color=LOSS, alpha=0.12, lw=0)
-    ax.set_ylim(0, 1.15 * max(1.0, float(np.nanmax(rate))))
+    ax.set_ylim(0, 1.15 * max(1.0, highest))
     return ax
 
 

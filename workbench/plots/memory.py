@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
-from workbench.plots.annotate import end_labels, limit_line, no_data, size_unit
+from workbench.plots.annotate import end_labels, limit_line, no_data, outline, size_unit
 from workbench.plots.style import REFERENCE, STATE
 
 __all__ = ["draw_memory"]
@@ -25,7 +25,8 @@ def draw_memory(ax: Axes, samples: pd.DataFrame) -> Axes:
         return ax
     used = samples["used_memory"] / unit_bytes
     cap = cap_bytes / unit_bytes
-    ax.plot(samples["elapsed_s"], used, color=STATE)
+    shown = outline(used.set_axis(samples["elapsed_s"]))
+    ax.plot(shown.index, shown, color=STATE)
     ax.set_ylim(0, 1.12 * max(cap, float(used.max()), 0.1))
     labels = [(float(used.dropna().iloc[-1]), "used_memory", STATE)]
     if cap:

@@ -251,7 +251,13 @@ def test_figure_has_a_finding_for_its_title_and_a_reading(golden, make):
 
 
 @pytest.mark.parametrize("make", FIGURES)
-@pytest.mark.parametrize("measured_s", [10.0, None], ids=["no rows", "not begun"])
+@pytest.mark.parametrize(
+    "measured_s",
+    [
+        pytest.param(10.0, id="no rows"),
+        pytest.param(None, id="not begun", marks=pytest.mark.slow),
+    ],
+)
 def test_figure_of_an_empty_run_draws_and_claims_nothing(tmp_path, make, measured_s):
     """No share, no percentile, no crash."""
     chart = make(make_run(tmp_path, measured_s=measured_s))

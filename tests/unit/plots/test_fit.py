@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from matplotlib.figure import Figure
 from tests.unit.plots.crowding import crowded
 from tests.unit.plots.odd_runs import ODD
 from tests.unit.plots.test_charts import FIGURES
-from workbench.plots.annotate import end_labels, shortened
+from workbench.plots.annotate import end_labels, outline, shortened
 from workbench.plots.fit import spread
 from workbench.plots.percentiles import figure_percentiles
 from workbench.plots.style import Chart, styled
@@ -129,3 +131,24 @@ def test_name_is_shortened_in_its_middle():
     """Names of one family differ at their ends."""
     assert shortened("short", 10) == "short"
     assert shortened("2026-11-26T133537Z-demo-f630", 12) == "2026-…o-f630"
+
+
+@pytest.mark.parametrize("count", [1, 2000, 2001, 90_001])
+def test_outline_keeps_peaks_and_is_short(count):
+    """A line of ten hours looks the same, and is no picture of 10 MB."""
+    line = pd.Series(np.random.default_rng(5).normal(size=count), index=np.arange(count) / 5)
+    line.iloc[count // 2] = 99.0
+
+    short = outline(line)
+
+    assert len(short) <= 2000
+    assert short.max() == 99.0
+    assert short.min() == line.min()
+    assert short.index.is_monotonic_increasing
+
+
+def test_outline_leaves_a_gap_in_a_short_line():
+    """What is not known is not drawn over."""
+    line = pd.Series([1.0, None, 3.0])
+
+    assert outline(line).isna().tolist() == [False, True, False]
