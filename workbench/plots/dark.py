@@ -16,7 +16,7 @@ DARK: Final = {
     LOSS: "#ff8a3d",
     SECOND: "#3fd39c",
     REFERENCE: "#a9aeb6",
-    STEP: "#31688f",
+    STEP: "#3b79a6",
     SHADE: "#32363d",
     # Of the style sheet: words, axes, grid.
     "#444444": "#b9bec5",
