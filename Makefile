@@ -20,7 +20,7 @@ SLOW ?=
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 PYTEST = $(BIN)/python -m pytest $(SLOW) $(foreach name,$(REQUIRE),--require $(name))
 
-.PHONY: help demo test test-full lint types contracts pytest docs picture golden lab lock clean
+.PHONY: help demo test test-full lint types contracts pytest docs look picture golden lab lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -49,8 +49,11 @@ pytest: .venv/.ready ## tests: units, real servers, a headless load, notebooks
 	@$(PYTEST) -m "not alone" --numprocesses 4 --dist loadfile --no-loadscope-reorder
 	@$(PYTEST) -m alone
 
-docs: .venv/.ready ## write the generated pages of docs/reference again
+docs: .venv/.ready ## write the generated pages of docs/reference again, and the gallery
 	@$(BIN)/python scripts/generate_docs.py
+
+look: .venv/.ready ## accept a new look of the charts: draw the gallery again
+	@cd scripts && ../$(BIN)/python -c "import generate_docs; generate_docs.write_gallery()"
 
 # It asks nobody outside: for no news, no newer version, no extensions.
 lab: .venv/.ready ## JupyterLab on the notebooks, the tour first, on this machine only

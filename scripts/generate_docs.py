@@ -1,26 +1,34 @@
 """Write docs/reference from the code: command line, run directory, rules, experiments, SLOs."""
 
 import argparse
+import inspect
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import MISSING, fields
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from loadtests.options import add_options
-from workbench.checkout import experiments_dir, slo_file
+from workbench.checkout import example_run_dir, experiments_dir, slo_file
 from workbench.cli import EXIT_CODES, app
 from workbench.diagnostics.finding import RULES, Rule, remedies, sentence
 from workbench.diagnostics.slo import TERMS, Term
 from workbench.experiments.spec import KEYS, Experiment, Key, read_experiment
 from workbench.flows.model import FLOWS
+from workbench.plots.gallery import GALLERY, Exhibit
+from workbench.plots.style import Chart
 from workbench.runs.manifest import STATUSES
+from workbench.runs.run import Run
 from workbench.runs.schema import KEY_STATES, OUTCOMES, SCHEMA_VERSION, TABLES, Column
 from workbench.server.faults.model import FAULTS
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+PICTURES = REFERENCE.parent / "images" / "gallery"
 NOTE = "<!-- Written by `make docs` from the code: change it there. -->\n"
 _HOLD = "../explanation/honest-figures.md#when-figures-do-not-hold"
 
@@ -35,6 +43,56 @@ def pages() -> dict[str, str]:
         "load.md": load_by_hand(),
         "slo.md": objectives(),
     }
+
+
+def gallery(chart_of: Callable[[Exhibit], Chart]) -> str:
+    """The charts of the golden run, each with its words and how to draw it."""
+    parts = [
+        f"# Gallery\n\n{NOTE}",
+        "Every chart of a run, here of the one that the tests are tried on: 18 s at a cap of 5 "
+        "MiB. The title is the finding, and made of the data; so is the text below it, which is "
+        "the picture's alternative text as well. The pictures turn dark with the page.\n",
+        "```python\n"
+        "from matplotlib.figure import Figure\n"
+        "from workbench.plots.evictions import figure_eviction\n"
+        "from workbench.plots.memory import draw_memory\n"
+        "from workbench.runs.run import open_run\n\n"
+        'run = open_run("latest")\n'
+        "figure_eviction(run)  # a Chart: shown in a notebook as picture and words\n"
+        "figure_eviction(run).svg()  # its text; save_png(path) writes it as a picture\n"
+        "draw_memory(Figure().subplots(), run.samples)  # one panel, on an Axes of your own\n"
+        "```\n\n"
+        "A notebook's charts stay light. A page of your own that has a dark form has its charts "
+        "follow by `:root { color-scheme: light dark; --chart-scheme: light dark; }`.\n",
+    ]
+    for each in GALLERY:
+        chart = chart_of(each)
+        room = each.figure.__module__
+        panels = [
+            getattr(import_module(f"workbench.plots.{file}"), name) for file, name in each.draws
+        ]
+        said = [f"- `{draw.__module__}.{_call(draw)}`: {_first_line(draw)}\n" for draw in panels]
+        parts.append(
+            f"## {each.question}\n\n"
+            f"![{chart.title}. {chart.reading}](../images/gallery/{each.name}.svg)\n\n"
+            f"**{chart.title}.** {chart.reading}\n\n"
+            f"`{room}.{each.figure.__name__}`: {_first_line(each.figure)}\n\n" + "".join(said)
+        )
+    return "\n".join(parts)
+
+
+def _call(draw: Callable[..., Any]) -> str:
+    """Its name and what it takes: ``draw_memory(ax, samples)``."""
+    taken = []
+    for name, parameter in inspect.signature(draw).parameters.items():
+        given = parameter.default is inspect.Parameter.empty
+        taken.append(name if given else f"{name}={parameter.default!r}")
+    return f"{draw.__name__}({', '.join(taken)})"
+
+
+def _first_line(documented: Callable[..., Any]) -> str:
+    told = (documented.__doc__ or "").strip().partition("\n\n")[0]
+    return " ".join(told.replace("``", "`").split())
 
 
 def command_line() -> str:
@@ -269,7 +327,20 @@ def _help(command: str) -> str:
     return reply.stdout
 
 
+def write_gallery() -> None:
+    """Draw the charts again, and write their page: this accepts a new look."""
+    run = Run(example_run_dir())
+    charts = {each.name: each.figure(run) for each in GALLERY}
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for picture in PICTURES.glob("*.svg"):
+        picture.unlink()
+    for name, chart in charts.items():
+        (PICTURES / f"{name}.svg").write_text(chart.svg())
+    (REFERENCE / "gallery.md").write_text(gallery(lambda each: charts[each.name]))
+
+
 if __name__ == "__main__":
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
         (REFERENCE / name).write_text(text)
+    write_gallery()

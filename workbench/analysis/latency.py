@@ -17,6 +17,7 @@ __all__ = [
     "percentiles_us",
     "slowest",
     "window_wide_enough_s",
+    "windows_in_sight_s",
 ]
 
 PERCENTILES = {"p50": 0.50, "p99": 0.99, "p999": 0.999}
@@ -24,6 +25,9 @@ PERCENTILES = {"p50": 0.50, "p99": 0.99, "p999": 0.999}
 
 PARTS = ("service_us", "lag_us", "queue_us")
 """What a response is the sum of, turn by turn: the clocks that the generator keeps."""
+
+_WINDOWS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+_WINDOWS_MOST = 600
 
 LEAST = {"p50": 2, "p99": 100, "p999": 1000}
 """Operations that each percentile needs; it is not known of fewer."""
@@ -68,16 +72,26 @@ def latency_by_window(
     return table.set_index("window_start_s").rename_axis("elapsed_s").astype(_KINDS)
 
 
-def window_wide_enough_s(turns: Turns) -> float:
-    """The narrowest of 1, 2 and 5 s of which most windows have a p99.9; 1 s if none has."""
+def windows_in_sight_s(turns: Turns) -> tuple[float, ...]:
+    """The narrowest windows of which a run has few enough to be told apart: 1, 2, 5 s or more."""
     rows = needed_rows(turns, "elapsed_s")
-    for window_s in (1.0, 2.0, 5.0):
+    (lasts_s,) = rows.ask("select max(elapsed_s) - min(elapsed_s) as s from rows")["s"]
+    wide = [window_s for window_s in _WINDOWS_S[:-3] if not lasts_s / window_s > _WINDOWS_MOST]
+    at = _WINDOWS_S.index(wide[0]) if wide else -3
+    return _WINDOWS_S[at:][:3]
+
+
+def window_wide_enough_s(turns: Turns) -> float:
+    """The narrowest window in sight of which most have a p99.9; else the narrowest of all."""
+    rows = needed_rows(turns, "elapsed_s")
+    windows_s = windows_in_sight_s(rows)
+    for window_s in windows_s:
         counts = rows.ask(
             f"select count(*) as count from rows group by {_WINDOW}", window_s=window_s
         )["count"]
         if counts.median() >= LEAST["p999"]:
             return window_s
-    return 1.0
+    return windows_s[0]
 
 
 def latency_by_step(turns: Turns) -> pd.DataFrame:

@@ -2,9 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import IdentityTransform
 
+from workbench.plots.fit import EndLabel, spread
 from workbench.plots.style import REFERENCE, SHADE
+from workbench.units import MIB
 
 __all__ = [
     "end_labels",
@@ -13,13 +20,20 @@ __all__ = [
     "moment",
     "name_shade",
     "no_data",
+    "outline",
+    "plain",
+    "plain_log",
     "shade_spans",
+    "shortened",
+    "size_unit",
 ]
 
 
 def end_labels(ax: Axes, labels: Sequence[tuple[float, str, str]], *, gap_pt: float = 13) -> None:
     """
     Name lines at their right end, in their colour; labels that would touch are pushed apart.
+
+    A ``Chart`` does it once more by what the labels measure, when it is laid out.
 
     Args:
         ax: with its limits final, since the pushing apart counts points on paper.
@@ -28,32 +42,15 @@ def end_labels(ax: Axes, labels: Sequence[tuple[float, str, str]], *, gap_pt: fl
     """
     figure = ax.get_figure(root=True)
     assert figure is not None, "the axes belong to a figure"
-    bottom, top = ax.get_ylim()
     height_pt = ax.get_position().height * figure.get_figheight() * 72
     to_axes = ax.transData + ax.transAxes.inverted()
-    wanted = sorted(
-        ((to_axes.transform((0, y))[1], text, colour) for y, text, colour in labels),
-        key=lambda label: label[0],
-    )
-    least = gap_pt / height_pt
-    placed: list[float] = []
-    for at, _, _ in wanted:
-        placed.append(max(at, placed[-1] + least) if placed else at)
-    # What the pushing moved up is shared out, so that the group stays around its lines.
-    shift = sum(p - at for p, (at, _, _) in zip(placed, wanted, strict=True)) / max(1, len(placed))
-    shift = min([shift, *placed[:1]])  # and none lies below the axes
-    for at, (_, text, colour) in zip(placed, wanted, strict=True):
-        ax.annotate(
-            text,
-            (1, at - shift),
-            xycoords="axes fraction",
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            color=colour,
-            annotation_clip=False,
-        )
-    ax.set_ylim(bottom, top)
+    wanted = [float(to_axes.transform((ax.get_xlim()[1], y))[1]) for y, _, _ in labels]
+    for (y, text, colour), at in zip(labels, spread(wanted, gap_pt / height_pt, 0, 1), strict=True):
+        label = EndLabel(text, y, color=colour)
+        label.xy = (1, at)
+        # As ``ax.annotate`` does: of the data's own transform the layout would not see it at first.
+        label.set_transform(IdentityTransform())
+        ax.add_artist(label)
 
 
 def shade_spans(ax: Axes, spans: Iterable[tuple[float, float]], *, width_least: float) -> None:
@@ -103,3 +100,55 @@ def no_data(ax: Axes, text: str) -> None:
     """Say in an empty panel why it is empty."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=REFERENCE)
     ax.set_yticks([])
+
+
+def plain_log(axis: Axis, low: float, high: float) -> None:
+    """
+    Plain numbers, not powers; between the tens as well where there are few of them.
+
+    Args:
+        axis: logarithmic.
+        low: its lower limit.
+        high: its upper limit.
+    """
+    if high < 4 * low:
+        axis.set_major_locator(MaxNLocator(5))
+    else:
+        axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+
+
+def outline(line: pd.Series, *, most: int = 2000) -> pd.Series:
+    """
+    A line of fewer points that looks the same: the lowest and the highest of each short stretch.
+
+    Args:
+        line: indexed by x, in its order.
+        most: points; a line that has no more is left as it is.
+    """
+    known = line.dropna()
+    if len(known) <= most:
+        return line
+    stretch = np.arange(len(known)) * (most // 2) // len(known)
+    by_stretch = known.reset_index(drop=True).groupby(stretch)
+    kept = np.union1d(by_stretch.idxmin(), by_stretch.idxmax())
+    return known.iloc[kept]
+
+
+def plain(value: float) -> str:
+    """A number without a power in it: ``0.001``, ``12,000``."""
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:g}"
+
+
+def size_unit(most_bytes: float) -> tuple[str, float]:
+    """The unit for a chart of sizes up to this one, and how many bytes it is."""
+    return ("GiB", 1024 * MIB) if most_bytes >= 10 * 1024 * MIB else ("MiB", MIB)
+
+
+def shortened(name: str, most: int) -> str:
+    """A name of at most so many letters: its middle gives way, since names differ at both ends."""
+    if len(name) <= most:
+        return name
+    head = (most - 1) // 2
+    return f"{name[:head]}…{name[len(name) - (most - 1 - head) :]}"

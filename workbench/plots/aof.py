@@ -6,12 +6,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis import latency, persistence
-from workbench.plots.annotate import end_labels, no_data
+from workbench.plots.annotate import end_labels, no_data, outline, size_unit
 from workbench.plots.latency import draw_latency, draw_latency_rows
 from workbench.plots.style import LOSS, SECOND, STATE, Chart, styled
 from workbench.plots.timeline import headline, timeline
 from workbench.runs.run import Run
-from workbench.units import MIB, format_bytes, format_duration, format_share
+from workbench.units import format_bytes, format_duration, format_share
 
 __all__ = ["draw_aof_size", "draw_resident", "figure_aof", "figure_latency_by_rewrite"]
 
@@ -24,12 +24,12 @@ def draw_aof_size(ax: Axes, samples: pd.DataFrame) -> Axes:
         ax: x is elapsed time, s.
         samples: columns ``elapsed_s`` (s), ``aof_base_size`` and ``aof_current_size`` (bytes).
     """
-    ax.set_title("Size of the AOF, MiB")
     appended = samples["aof_current_size"] - samples["aof_base_size"]
     return _draw_sizes(
         ax,
         samples["elapsed_s"],
         (("base", samples["aof_base_size"], STATE), ("increments", appended, SECOND)),
+        title="Size of the AOF",
         empty="no sample" if samples.empty else "the server keeps no AOF",
     )
 
@@ -42,12 +42,12 @@ def draw_resident(ax: Axes, samples: pd.DataFrame) -> Axes:
         ax: x is elapsed time, s.
         samples: columns ``elapsed_s`` (s), ``used_memory_rss`` and ``aof_last_cow_size`` (bytes).
     """
-    ax.set_title("Resident memory, and what the latest rewrite copied on write, MiB")
     copied = samples["aof_last_cow_size"].where(samples["aof_last_cow_size"] > 0)
     return _draw_sizes(
         ax,
         samples["elapsed_s"],
         (("resident", samples["used_memory_rss"], STATE), ("copied", copied, LOSS)),
+        title="Resident memory, and what the latest rewrite copied on write",
         empty="no sample" if samples.empty else "the server does not say",
     )
 
@@ -61,7 +61,9 @@ def figure_aof(run: Run) -> Chart:
     timeline(run, panels)
     draw_aof_size(panels[0], run.samples)
     draw_resident(panels[1], run.samples)
-    draw_latency(panels[2], latency.latency_by_window(run.turns), since=run.latency_since)
+    turns = run.turns
+    windows = latency.latency_by_window(turns, window_s=latency.windows_in_sight_s(turns)[0])
+    draw_latency(panels[2], windows, since=run.latency_since)
     return Chart(figure, _reading(run))
 
 
@@ -94,19 +96,23 @@ def _draw_sizes(
     elapsed_s: pd.Series,
     lines: tuple[tuple[str, pd.Series, str], ...],
     *,
+    title: str,
     empty: str,
 ) -> Axes:
     known = [line for line in lines if line[1].notna().any()]
+    most_bytes = max((float(size_bytes.max()) for _, size_bytes, _ in known), default=0.0)
+    unit, unit_bytes = size_unit(most_bytes)
+    ax.set_title(f"{title}, {unit}")
     if not known:
         no_data(ax, empty)
         return ax
     labels = []
     for name, size_bytes, colour in known:
-        size_mib = (size_bytes / MIB).astype(float)
-        ax.plot(elapsed_s, size_mib, color=colour)
-        labels.append((float(size_mib.dropna().iloc[-1]), name, colour))
-    highest = max(float(size_bytes.max()) for _, size_bytes, _ in known) / MIB
-    ax.set_ylim(0, 1.12 * max(highest, 0.1))
+        size = (size_bytes / unit_bytes).astype(float)
+        shown = outline(size.set_axis(elapsed_s))
+        ax.plot(shown.index, shown, color=colour)
+        labels.append((float(size.dropna().iloc[-1]), name, colour))
+    ax.set_ylim(0, 1.12 * max(most_bytes / unit_bytes, 0.1))
     end_labels(ax, labels)
     return ax
 

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
-from workbench.plots.annotate import end_labels
+from workbench.plots.annotate import end_labels, no_data
 from workbench.plots.style import LOSS, REFERENCE, SECOND, STATE, TAIL, Chart, styled
 from workbench.units import format_duration, format_share
 
@@ -18,6 +18,8 @@ _COLOURS = {
     "read within WATCH": REFERENCE,
     "Lock": TAIL,
 }
+# Some of the colours are about as light as another.
+_DASHES = {"origin": (0, (6, 2)), "read within WATCH": (0, (2, 2)), "Lock": (0, (6, 2, 1, 2))}
 _NAMES = {"function": "ours", "watch": "ours, by WATCH", "origin": "documented pattern"}
 
 
@@ -32,11 +34,15 @@ def draw_by_writers(ax: Axes, table: pd.DataFrame, column: str, title: str) -> A
         title: quantity and unit.
     """
     ax.set_title(title)
+    if table.empty:
+        no_data(ax, "nothing was measured")
+        return ax
     labels = []
     for pattern, rows in table.groupby("pattern", sort=False):
         by_writers = rows.groupby("writers")[column].median()
         colour = _COLOURS.get(str(pattern), REFERENCE)
-        ax.plot(by_writers.index, by_writers, color=colour, marker="o", markersize=4)
+        dash = _DASHES.get(str(pattern), "-")
+        ax.plot(by_writers.index, by_writers, color=colour, ls=dash, marker="o", markersize=4)
         name = _NAMES.get(str(pattern), str(pattern))
         labels.append((float(by_writers.iloc[-1]), name, colour))
     ax.set_xscale("log", base=2)

@@ -6,13 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis import eviction, latency, loss, persistence
-from workbench.plots.annotate import no_data
+from workbench.plots.annotate import no_data, outline, size_unit
 from workbench.plots.latency import draw_latency
 from workbench.plots.memory import draw_memory
 from workbench.plots.style import LOSS, REFERENCE, Chart, styled
 from workbench.plots.timeline import headline, timeline
 from workbench.runs.run import Run
-from workbench.units import MIB, format_bytes, format_count, format_duration, format_share
+from workbench.units import format_bytes, format_count, format_duration, format_share
 
 __all__ = ["draw_evictions", "draw_loss_by_pause", "figure_eviction", "figure_loss_by_pause"]
 
@@ -31,9 +31,14 @@ def draw_evictions(ax: Axes, samples: pd.DataFrame, *, window_s: float = 1.0) ->
         no_data(ax, "fewer than two samples")
         return ax
     rate = eviction.rate_keys_per_s(samples, window_s=window_s)
+    if rate.isna().all():
+        no_data(ax, "the server does not say")
+        return ax
+    highest = float(np.nanmax(rate))
+    rate = outline(rate)
     ax.plot(rate.index, rate, color=LOSS)
     ax.fill_between(rate.index, 0, rate, color=LOSS, alpha=0.12, lw=0)
-    ax.set_ylim(0, 1.15 * max(1.0, float(np.nanmax(rate))))
+    ax.set_ylim(0, 1.15 * max(1.0, highest))
     return ax
 
 
@@ -96,7 +101,9 @@ def figure_eviction(run: Run) -> Chart:
     timeline(run, (above, middle, below))
     draw_memory(above, samples)
     draw_evictions(middle, samples)
-    draw_latency(below, latency.latency_by_window(run.turns), since=run.latency_since)
+    turns = run.turns
+    windows = latency.latency_by_window(turns, window_s=latency.windows_in_sight_s(turns)[0])
+    draw_latency(below, windows, since=run.latency_since)
     _mark_cap(above, samples)
     return Chart(figure, _reading(run))
 
@@ -134,15 +141,18 @@ def _title(run: Run) -> str:
     lost = loss.loss(loss.at_cap(run.measured_turns, run.samples))
     if run.samples.empty or not lost.turns:
         return "No turn went on with a conversation in this run"
-    cap = format_bytes(float(run.samples["maxmemory"].iloc[-1]))
+    cap_bytes = float(run.samples["maxmemory"].iloc[-1])
+    at_the_cap = f"At the {format_bytes(cap_bytes)} cap" if cap_bytes else "Without a cap"
     share = lost.evicted_share
     assert share is not None, "there were turns"
     if not lost.evicted and eviction.began_s(run.samples) is None:
-        return f"Memory stays under the {cap} cap, and nothing is evicted"
+        if not cap_bytes:
+            return "Without a cap nothing is evicted"
+        return f"Memory stays under the {format_bytes(cap_bytes)} cap, and nothing is evicted"
     if not lost.evicted:
-        return f"At the {cap} cap, no follow-up turn found its conversation evicted"
+        return f"{at_the_cap}, no follow-up turn found its conversation evicted"
     lost_share = format_share(share)
-    return f"At the {cap} cap, {lost_share} of follow-up turns found their conversation evicted"
+    return f"{at_the_cap}, {lost_share} of follow-up turns found their conversation evicted"
 
 
 def _reading(run: Run) -> str:
@@ -161,9 +171,13 @@ def _mark_cap(ax: Axes, samples: pd.DataFrame) -> None:
     if start_s is None:
         return
     at_cap = samples[samples["elapsed_s"] >= start_s].iloc[0]
+    if pd.isna(at_cap["used_memory"]):
+        return
+    highest = max(float(samples["maxmemory"].max()), float(samples["used_memory"].max()))
+    _, unit_bytes = size_unit(highest)
     ax.annotate(
         "first eviction",
-        (start_s, at_cap["used_memory"] / MIB),
+        (start_s, at_cap["used_memory"] / unit_bytes),
         xytext=(14, -26),
         textcoords="offset points",
         color=REFERENCE,

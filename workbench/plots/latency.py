@@ -3,12 +3,10 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from workbench.analysis import latency
-from workbench.plots.annotate import end_labels, no_data
+from workbench.plots.annotate import end_labels, no_data, plain_log, shortened
 from workbench.plots.style import LOSS, MEDIAN, REFERENCE, SECOND, STATE, TAIL, Chart, styled
 from workbench.plots.timeline import headline, timeline
 from workbench.runs.rows import Rows
@@ -31,6 +29,8 @@ _PARTS = {
 }
 # Steps of which one p99 is less than this times another are not told apart.
 _ALIKE_RATIO = 1.5
+# A clock that shows less shows nothing: a logarithm has no 0.
+_LEAST_US = 1.0
 _SINCE = "from the intended start"
 
 
@@ -51,14 +51,14 @@ def draw_latency(ax: Axes, windows: pd.DataFrame, *, since: str = _SINCE) -> Axe
     labels = []
     width_s = _width_s(windows)
     for column, name, colour in lines:
-        values = windows[column].dropna() / 1000
+        values = windows[column].dropna().clip(lower=_LEAST_US) / 1000
         ax.plot(values.index + width_s / 2, values, color=colour)
         labels.append((float(values.iloc[-1]), name, colour))
-    shown = pd.concat([windows[column].dropna() / 1000 for column, _, _ in lines])
-    low, high = 0.7 * float(shown.min()), 1.6 * float(shown.max())
+    shown = windows[[column for column, _, _ in lines]].clip(lower=_LEAST_US) / 1000
+    low, high = 0.7 * float(np.nanmin(shown)), 1.6 * float(np.nanmax(shown))
     ax.set_yscale("log")
     ax.set_ylim(low, high)
-    _logarithmic(ax.yaxis, low, high)
+    plain_log(ax.yaxis, low, high)
     end_labels(ax, labels)
     return ax
 
@@ -88,7 +88,7 @@ def draw_parts(ax: Axes, parts: pd.DataFrame, *, whose: str = "a turn") -> Axes:
         if (parts[column] > 0.01 * parts.sum(axis="columns")).any():
             labels.append((float(base[-1] + top[-1]) / 2, name, colour))
         base = top
-    ax.set_ylim(0, 1.1 * float(base.max()))
+    ax.set_ylim(0, 1.1 * max(_LEAST_US / 1000, float(np.nanmax(base))))
     end_labels(ax, labels)
     return ax
 
@@ -109,13 +109,13 @@ def draw_latency_rows(ax: Axes, rows: pd.DataFrame, *, since: str = _SINCE) -> A
         ax.set_xticks([])
         return ax
     at = list(range(len(rows)))
-    shown = rows[["p50", "p99"]] / 1000
+    shown = rows[["p50", "p99"]].clip(lower=_LEAST_US) / 1000
     low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
     room = max(1.35, (high / low) ** 0.25)
     low, high = low / room, high * room
     ax.set_xscale("log")
     ax.set_xlim(low, high)
-    _logarithmic(ax.xaxis, low, high)
+    plain_log(ax.xaxis, low, high)
     ax.grid(visible=False, axis="y")
     ax.grid(visible=True, axis="x")
     ax.hlines(at, shown["p50"], shown["p99"], color="#cccccc", lw=3, zorder=1)
@@ -125,7 +125,7 @@ def draw_latency_rows(ax: Axes, rows: pd.DataFrame, *, since: str = _SINCE) -> A
             if not np.isnan(value):
                 _say(ax, value, y, _figures(value), colour, beside, ha)
         for value in shown[column].dropna().iloc[:1]:
-            _say(ax, value, -0.55, column, colour, 0, "center")
+            _say(ax, value, -0.55, column, colour, beside, ha)
     for y, (p50, p99, turns) in enumerate(
         zip(shown["p50"], shown["p99"], rows["turns"], strict=True)
     ):
@@ -145,7 +145,7 @@ def draw_latency_rows(ax: Axes, rows: pd.DataFrame, *, since: str = _SINCE) -> A
         )
     ax.set_xlabel("logarithmic, ms")
     ax.set_ylim(len(rows) - 0.4, -0.95)
-    ax.set_yticks(at, rows.index)
+    ax.set_yticks(at, [shortened(str(name), 40) for name in rows.index])
     return ax
 
 
@@ -184,7 +184,8 @@ def figure_latency_by_step(run: Run) -> Chart:
     if not told.empty:
         fast, slow = format_duration(told.iloc[0]), format_duration(told.iloc[-1])
         reading = f"The p99 is {fast} in {told.index[0]} and {slow} in {told.index[-1]}."
-        title = f"All steps wait alike: their p99 is between {fast} and {slow}"
+        between = slow if fast == slow else f"between {fast} and {slow}"
+        title = f"All steps wait alike: their p99 is {between}"
         if told.iloc[-1] > _ALIKE_RATIO * told.iloc[0]:
             title = f"{told.index[-1]} waits longest: p99 {slow}, and {fast} in another step"
     figure.suptitle(title, x=0.012, ha="left")
@@ -238,13 +239,6 @@ def _shares(turns: Rows) -> str:
 
 def _width_s(windows: pd.DataFrame) -> float:
     return float(windows.index.to_series().diff().min()) if len(windows) > 1 else 1.0
-
-
-def _logarithmic(axis: Axis, low: float, high: float) -> None:
-    """Plain numbers, not powers; between the tens as well where there are few of them."""
-    axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if high < 100 * low else (1,)))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _say(ax: Axes, x: float, y: float, text: str, colour: str, beside_pt: int, ha: str) -> None:

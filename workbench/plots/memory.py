@@ -3,9 +3,8 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
-from workbench.plots.annotate import end_labels, limit_line, no_data
+from workbench.plots.annotate import end_labels, limit_line, no_data, outline, size_unit
 from workbench.plots.style import REFERENCE, STATE
-from workbench.units import MIB
 
 __all__ = ["draw_memory"]
 
@@ -18,15 +17,18 @@ def draw_memory(ax: Axes, samples: pd.DataFrame) -> Axes:
         ax: x is elapsed time, s.
         samples: columns ``elapsed_s`` (s), ``used_memory`` and ``maxmemory`` (bytes).
     """
-    ax.set_title("Memory, MiB")
-    if samples.empty:
-        no_data(ax, "no sample")
+    cap_bytes = 0.0 if samples.empty else float(samples["maxmemory"].fillna(0).iloc[-1])
+    unit, unit_bytes = size_unit(max(cap_bytes, float(samples["used_memory"].max())))
+    ax.set_title(f"Memory, {unit}")
+    if samples["used_memory"].isna().all():
+        no_data(ax, "no sample" if samples.empty else "the server does not say")
         return ax
-    used = samples["used_memory"] / MIB
-    cap = float(samples["maxmemory"].iloc[-1]) / MIB
-    ax.plot(samples["elapsed_s"], used, color=STATE)
-    ax.set_ylim(0, 1.12 * max(cap, float(used.max())))
-    labels = [(float(used.iloc[-1]), "used_memory", STATE)]
+    used = samples["used_memory"] / unit_bytes
+    cap = cap_bytes / unit_bytes
+    shown = outline(used.set_axis(samples["elapsed_s"]))
+    ax.plot(shown.index, shown, color=STATE)
+    ax.set_ylim(0, 1.12 * max(cap, float(used.max()), 0.1))
+    labels = [(float(used.dropna().iloc[-1]), "used_memory", STATE)]
     if cap:
         limit_line(ax, cap)
         labels.append((cap, "maxmemory", REFERENCE))

@@ -1,4 +1,4 @@
-"""The look: colours by meaning, the style sheet, and Chart, a figure with its words."""
+"""The look: the style sheet, the colours, and Chart, a figure with its words."""
 
 import base64
 import io
@@ -10,14 +10,29 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
+
+from workbench.plots.dark import following_the_page
+from workbench.plots.fit import fit_titles, settle_end_labels
+from workbench.plots.palette import (
+    LOSS,
+    MEDIAN,
+    REFERENCE,
+    SECOND,
+    SERIES,
+    SHADE,
+    STATE,
+    TAIL,
+)
 
 __all__ = [
     "LOSS",
     "MEDIAN",
     "REFERENCE",
     "SECOND",
+    "SERIES",
     "SHADE",
     "STATE",
     "TAIL",
@@ -25,15 +40,6 @@ __all__ = [
     "Words",
     "styled",
 ]
-
-# Okabe-Ito: told apart with every common colour blindness. The same meaning in every chart.
-STATE: Final = "#0072B2"
-MEDIAN: Final = "#0072B2"
-TAIL: Final = "#CC79A7"
-LOSS: Final = "#D55E00"
-SECOND: Final = "#009E73"
-REFERENCE: Final = "#555555"
-SHADE: Final = "#e4e4e4"
 
 _SHEET: Final = Path(__file__).with_name("workbench.mplstyle")
 
@@ -75,21 +81,26 @@ class Chart:
     """
 
     def __init__(self, figure: Figure, reading: str) -> None:
-        # The layout is found once, and kept: found again, it would move by parts of a pixel.
+        # The layout is found, and found again around titles of several lines; then it is kept: it
+        # would move by parts of a pixel.
+        FigureCanvasAgg(figure)
         if figure.get_layout_engine() is not None:
             figure.draw_without_rendering()
+            if fit_titles(figure):
+                figure.draw_without_rendering()
             figure.set_layout_engine("none")
         # Its solver's last bits differ from time to time, and with them the SVG's ids.
         for ax in figure.axes:
             edges = (round(edge, 6) for edge in ax.get_position().bounds)
             ax.set_position(Bbox.from_bounds(*edges))
+        settle_end_labels(figure)
         self.figure = figure
         self.reading = reading
 
     @property
     def title(self) -> str:
         """The figure's title: the finding."""
-        return str(self.figure.get_suptitle())
+        return " ".join(self.figure.get_suptitle().split())
 
     @property
     def words(self) -> Words:
@@ -98,10 +109,14 @@ class Chart:
 
     @styled
     def svg(self) -> str:
-        """The figure as SVG that links to nothing; the same figure gives the same text."""
+        """
+        The figure as SVG that links to nothing; the same figure gives the same text.
+
+        It turns dark with the page that shows it, and is light in print.
+        """
         buffer = io.StringIO()
         self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        return buffer.getvalue()
+        return following_the_page(buffer.getvalue())
 
     @styled
     def save_png(self, path: Path) -> None:
@@ -113,5 +128,8 @@ class Chart:
         # and two SVGs on one page would share the ids of their parts.
         alt = f"{self.title}. {self.reading}"
         data = base64.b64encode(self.svg().encode()).decode()
-        image = f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}">'
+        # JupyterLab's light theme does not say that it is one, so charts are light on any page but
+        # one that asks for others: :root { --chart-scheme: light dark; }
+        scheme = 'style="color-scheme: var(--chart-scheme, light)"'
+        image = f'<img alt="{escape(alt)}" {scheme} src="data:image/svg+xml;base64,{data}">'
         return {"text/html": image, "text/plain": alt}, {"text/html": {"alt": alt}}

@@ -11,6 +11,8 @@ from workbench.runs.run import Run
 
 __all__ = ["headline", "timeline"]
 
+_FAULTS_NAMED = 5
+
 
 def headline(figure: Figure, run: Run, finding: str) -> None:
     """The figure's title: the finding, and that the run was cut short where it was."""
@@ -40,6 +42,8 @@ def timeline(run: Run, panels: Sequence[Axes]) -> None:
         f"{name} at {at_s:.0f} s"
         for name, at_s in zip(faults["label"].astype(str), faults["elapsed_s"], strict=True)
     ]
+    if len(done) > _FAULTS_NAMED:
+        done[_FAULTS_NAMED - 1 :] = [f"and {len(done) - _FAULTS_NAMED + 1} more"]
     hatched = f"; hatched: {', '.join(done)}" if done else ""
     panels[-1].set_xlabel(f"elapsed, s{'; measured from 0 on' if measured else ''}{hatched}")
 

@@ -1,6 +1,6 @@
 """
-LiveRun: what is being seen of a server, as a run that has no directory and no end; Turns: the latest
-turns of a run that goes on.
+LiveRun: what is being seen of a server, as a run that has no directory and no end. Turns: the
+latest turns of a run that goes on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -87,7 +87,7 @@ class Run:
 
     @cached_property
     def key_rows(self) -> Rows:
-        """The conversations that were looked for when the load was over, as many as there may be."""
+        """The conversations looked for when the load was over, as many as there may be."""
         return self._rows_of("keys")
 
     @cached_property

@@ -1,24 +1,36 @@
 """Every chart draws, says its unit, and is the same each time."""
 
+import importlib
 import inspect
 import math
 import os
+import pkgutil
+import re
 import subprocess
 import sys
 from html import escape
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+import workbench.plots
 from tests.frames import make_run, operations, samples
+from workbench.analysis.ages import ages_by_turns
+from workbench.analysis.growth import next_rewrite
+from workbench.analysis.heatmap import latency_cells
 from workbench.analysis.latency import latency_by_step, latency_by_window, parts_by_window
 from workbench.analysis.loss import loss_by_pause, loss_by_step
+from workbench.analysis.memory import memory_parts
+from workbench.analysis.percentiles import percentile_curve
+from workbench.analysis.survival import survival_by_turns
+from workbench.plots.ages import draw_ages, figure_ages_at_eviction
 from workbench.plots.annotate import end_labels
 from workbench.plots.aof import (
     draw_aof_size,
@@ -26,12 +38,15 @@ from workbench.plots.aof import (
     figure_aof,
     figure_latency_by_rewrite,
 )
+from workbench.plots.contention import draw_by_writers
 from workbench.plots.evictions import (
     draw_evictions,
     draw_loss_by_pause,
     figure_eviction,
     figure_loss_by_pause,
 )
+from workbench.plots.growth import draw_aof_growth, figure_aof_growth
+from workbench.plots.heatmap import draw_latency_heatmap, figure_latency_heatmap
 from workbench.plots.latency import (
     draw_latency,
     draw_latency_rows,
@@ -40,29 +55,77 @@ from workbench.plots.latency import (
     figure_latency_by_step,
 )
 from workbench.plots.memory import draw_memory
+from workbench.plots.percentiles import draw_percentiles, figure_percentiles
+from workbench.plots.survival import draw_survival, figure_survival
 from workbench.plots.tables import latency_table, loss_table
+from workbench.plots.waterfall import draw_waterfall, figure_waterfall
 from workbench.runs.schema import TABLES
 
 FIGURES = [
+    figure_ages_at_eviction,
     figure_aof,
+    figure_aof_growth,
     figure_eviction,
     figure_latency,
     figure_latency_by_rewrite,
     figure_latency_by_step,
+    figure_latency_heatmap,
     figure_loss_by_pause,
+    figure_percentiles,
+    figure_survival,
+    figure_waterfall,
 ]
+CONFIG = {"auto-aof-rewrite-percentage": "100", "auto-aof-rewrite-min-size": "655360"}
+WRITERS = pd.DataFrame(
+    {
+        "pattern": ["function", "watch", "origin"] * 2,
+        "writers": [1, 1, 1, 8, 8, 8],
+        "lost_share": [0.0, 0.0, 0.0, 0.0, 0.0, 0.5],
+    }
+)
 EDGES_S = (0.0, 10.0, 60.0)
 DRAWN = {
-    "aof": (draw_aof_size, lambda run: run.samples),
-    "resident": (draw_resident, lambda run: run.samples),
-    "memory": (draw_memory, lambda run: run.samples),
-    "evictions": (draw_evictions, lambda run: run.samples),
-    "latency": (draw_latency, lambda run: latency_by_window(run.operations)),
-    "latency by step": (draw_latency_rows, lambda run: latency_by_step(run.measured)),
-    "parts": (draw_parts, lambda run: parts_by_window(run.operations)),
-    "loss by pause": (draw_loss_by_pause, lambda run: loss_by_pause(run.measured, edges_s=EDGES_S)),
+    "draw_aof_size": (draw_aof_size, lambda run: run.samples),
+    "draw_resident": (draw_resident, lambda run: run.samples),
+    "draw_memory": (draw_memory, lambda run: run.samples),
+    "draw_evictions": (draw_evictions, lambda run: run.samples),
+    "draw_latency": (draw_latency, lambda run: latency_by_window(run.operations)),
+    "draw_latency_rows": (draw_latency_rows, lambda run: latency_by_step(run.measured)),
+    "draw_parts": (draw_parts, lambda run: parts_by_window(run.operations)),
+    "draw_ages": (
+        lambda ax, ages: draw_ages(ax, ages, "Age, s"),
+        lambda run: ages_by_turns(run.turns, run.keys).age_s,
+    ),
+    "draw_aof_growth": (
+        lambda ax, seen: draw_aof_growth(ax, seen, CONFIG, next_rewrite(seen, CONFIG)),
+        lambda run: run.samples,
+    ),
+    "draw_latency_heatmap": (
+        lambda ax, cells: draw_latency_heatmap(ax, cells, window_s=1.0),
+        lambda run: latency_cells(run.turns),
+    ),
+    "draw_percentiles": (
+        lambda ax, curve: draw_percentiles(ax, [("response", curve), ("again", 2 * curve)]),
+        lambda run: percentile_curve(run.measured_turns),
+    ),
+    "draw_survival": (
+        draw_survival,
+        lambda run: survival_by_turns(run.turns, run.keys, since_s=-10.0),
+    ),
+    "draw_by_writers": (
+        lambda ax, table: draw_by_writers(ax, table, "lost_share", "Lost, %"),
+        lambda run: WRITERS[: len(run.samples)],
+    ),
+    "draw_waterfall": (
+        lambda ax, parts: draw_waterfall(ax, parts, limit_bytes=20 * 1024**2, limit_name="limit"),
+        lambda run: memory_parts(run.samples, run.events, {}),
+    ),
+    "draw_loss_by_pause": (
+        draw_loss_by_pause,
+        lambda run: loss_by_pause(run.measured, edges_s=EDGES_S),
+    ),
 }
-UNITS = ("MiB", "keys/s", "ms", "%")
+UNITS = ("MiB", "keys/s", "ms", "%", ", s")
 
 
 @pytest.fixture(autouse=True)
@@ -80,11 +143,40 @@ def axes():
     return figure.subplots()
 
 
-def lightness(colour: str) -> float:
-    """L* of CIE Lab: how light a person sees it, whatever colours they can tell apart."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
-    luminance = sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-    return 116 * luminance ** (1 / 3) - 16
+# What is left of linear RGB without green cones: Machado, Oliveira and Fernandes 2009, severity 1.
+NO_GREEN = np.array(
+    [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ]
+)
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+ALL_CONES = np.eye(3)
+
+
+def lab(colour, seen_by=ALL_CONES):
+    """CIE Lab of a colour, as somebody sees it."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    x, y, z = np.cbrt(TO_XYZ @ np.clip(seen_by @ linear, 0, 1) / TO_XYZ.sum(axis=1))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def mistakable(ax):
+    """Pairs of lines that only somebody who sees all colours can tell apart."""
+    lines = [line for line in ax.lines if len(line.get_xdata()) > 1]
+    return [
+        (one.get_color(), other.get_color())
+        for one, other in combinations(lines, 2)
+        if one.get_color() != other.get_color()
+        and one._unscaled_dash_pattern == other._unscaled_dash_pattern
+        and (
+            abs(lab(one.get_color())[0] - lab(other.get_color())[0]) < 5
+            or np.linalg.norm(lab(one.get_color(), NO_GREEN) - lab(other.get_color(), NO_GREEN))
+            < 12
+        )
+    ]
 
 
 @pytest.mark.parametrize(("draw", "frame"), DRAWN.values(), ids=DRAWN)
@@ -112,40 +204,60 @@ def test_every_chart_of_an_empty_run_says_why_it_is_empty(axes, tmp_path, draw, 
 
 
 @pytest.mark.parametrize(("draw", "frame"), DRAWN.values(), ids=DRAWN)
-def test_lines_of_one_chart_differ_in_lightness(axes, tiny_run, draw, frame):
-    """They can be told apart in grey, and by people who see fewer colours."""
+def test_lines_of_one_chart_are_told_apart_without_colour_and_without_green(
+    axes, tiny_run, draw, frame
+):
+    """By lightness and by what is left of the colour, or by a dash."""
     draw(axes, frame(tiny_run))
 
-    shades = sorted(lightness(line.get_color()) for line in axes.lines)
-    assert all(above - below > 5 for below, above in pairwise(shades))
+    assert mistakable(axes) == []
+
+
+@pytest.mark.parametrize("others", ["#009E73", "#CC4A00"])
+def test_lines_that_only_their_hue_tells_apart_are_found(axes, others):
+    """Bluish green beside vermilion; and a vermilion that is hardly another."""
+    axes.plot([0, 1], [0, 1], color="#D55E00")
+    axes.plot([0, 1], [1, 0], color=others)
+
+    assert len(mistakable(axes)) == 1
 
 
 def test_every_draw_function_is_among_those_tried():
     """A new chart is drawn by these tests, or this one fails."""
-    modules = [inspect.getmodule(draw) for draw, _ in DRAWN.values()]
+    modules = [
+        importlib.import_module(f"workbench.plots.{found.name}")
+        for found in pkgutil.iter_modules(workbench.plots.__path__)
+    ]
     found = {
-        member
+        name
         for module in modules
-        for name, member in inspect.getmembers(module, inspect.isfunction)
+        for name, _ in inspect.getmembers(module, inspect.isfunction)
         if name.startswith("draw_")
     }
 
-    assert found == {draw for draw, _ in DRAWN.values()}
+    assert found == set(DRAWN)
 
 
 @pytest.mark.parametrize("make", FIGURES)
-def test_figure_has_a_finding_for_its_title_and_a_reading(tiny_run, make):
+def test_figure_has_a_finding_for_its_title_and_a_reading(golden, make):
     """Both are words for those who cannot see the chart; neither holds a nan."""
-    chart = make(tiny_run)
+    chart = golden(make)
 
     assert len(chart.title) > 20
     assert str(chart.words).endswith(".")
     assert "nan" not in f"{chart.title} {chart.words}"
-    assert len({ax.get_xlabel() for ax in chart.figure.axes} - {""}) == 1
+    under = {ax.get_xlabel() for ax in chart.figure.axes} | {chart.figure.get_supxlabel()}
+    assert len(under - {""}) == 1
 
 
 @pytest.mark.parametrize("make", FIGURES)
-@pytest.mark.parametrize("measured_s", [10.0, None], ids=["no rows", "not begun"])
+@pytest.mark.parametrize(
+    "measured_s",
+    [
+        pytest.param(10.0, id="no rows"),
+        pytest.param(None, id="not begun", marks=pytest.mark.slow),
+    ],
+)
 def test_figure_of_an_empty_run_draws_and_claims_nothing(tmp_path, make, measured_s):
     """No share, no percentile, no crash."""
     chart = make(make_run(tmp_path, measured_s=measured_s))
@@ -156,11 +268,17 @@ def test_figure_of_an_empty_run_draws_and_claims_nothing(tmp_path, make, measure
 
 
 @pytest.mark.parametrize("make", FIGURES)
-def test_same_run_gives_the_same_svg(tiny_run, make):
-    """Twice drawn, and twice written, byte for byte."""
-    chart = make(tiny_run)
+def test_same_chart_gives_the_same_svg(golden, make):
+    """Written by one that was written before, byte for byte."""
+    chart = golden(make)
 
-    assert chart.svg() == chart.svg() == make(tiny_run).svg()
+    assert chart.svg() == chart.svg()
+
+
+@pytest.mark.parametrize("make", [figure_eviction, figure_latency_heatmap])
+def test_same_run_gives_the_same_svg(golden, tiny_run, make):
+    """Twice drawn, also where a picture is in it."""
+    assert make(tiny_run).svg() == golden(make).svg()
 
 
 def test_same_run_gives_the_same_svg_in_another_process(tiny_run):
@@ -185,19 +303,19 @@ def test_same_run_gives_the_same_svg_in_another_process(tiny_run):
 
 
 @pytest.mark.parametrize("make", FIGURES)
-def test_svg_stands_alone(tiny_run, make):
+def test_svg_stands_alone(golden, make):
     """Nothing is loaded from elsewhere."""
-    svg = make(tiny_run).svg()
+    svg = golden(make).svg()
 
     assert "<path" in svg
-    assert "<image" not in svg
-    assert 'href="http' not in svg
+    assert ("<image" in svg) == (make is figure_latency_heatmap)
+    assert set(re.findall(r'href="(#|data:|.)', svg)) <= {"#", "data:"}
 
 
 @pytest.mark.parametrize("make", FIGURES)
-def test_chart_shown_in_a_notebook_carries_alternative_text(tiny_run, make):
+def test_chart_shown_in_a_notebook_carries_alternative_text(golden, make):
     """With the picture, and as text where no picture can be shown."""
-    chart = make(tiny_run)
+    chart = golden(make)
 
     data, metadata = chart._repr_mimebundle_()
 

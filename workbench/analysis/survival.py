@@ -1,0 +1,175 @@
+"""How long a conversation that is left alone stays: the share still there after a pause."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats  # type: ignore[import-untyped]
+
+from workbench.analysis.windows import Turns, needed, needed_rows
+
+__all__ = ["AT_RISK_LEAST", "Survival", "survival_by_ledger", "survival_by_turns"]
+
+AT_RISK_LEAST: Final = 20
+"""Conversations that a point of the curve rests on at least; it ends where there are fewer."""
+
+_GROUPS_MOST: Final = 40
+_LEVEL: Final = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Survival:
+    """
+    A curve of conversations that are still there.
+
+    Attributes:
+        curve: one row per step: ``pause_s`` (s since the last write), ``share`` (still there),
+            ``low`` and ``high`` (of the 95 % interval), ``at_risk`` (what the step rests on).
+        evicted, present: pauses that ended in an eviction, and that did not.
+        exact: evictions are known to the moment, from the ledger.
+    """
+
+    curve: pd.DataFrame
+    evicted: int
+    present: int
+    exact: bool
+
+    def pause_s_at(self, share: float) -> float | None:
+        """The shortest pause after which no more than this share is still there; None if none."""
+        low = self.curve[self.curve["share"] <= share]
+        return None if low.empty else float(low["pause_s"].iloc[0])
+
+
+def survival_by_ledger(
+    traced: pd.DataFrame, turns: Turns, keys: pd.DataFrame, *, since_s: float
+) -> Survival:
+    """
+    The curve of a run that kept a ledger: each eviction is known to the moment.
+
+    A pause that a turn ended, or that still went on when the run ended, says that the conversation
+    was there so long, and no more: it is censored (Kaplan and Meier).
+
+    Args:
+        traced: as ``analysis.ledger.traced`` makes it, with ``elapsed_s``.
+        turns: columns ``elapsed_s``, ``outcome``, ``age_s`` (s), ``operation``, ``delivery``.
+        keys: the conversations that were looked for at the end, with ``elapsed_s``.
+        since_s: when evictions began; pauses that began before it are left out, since nothing
+            could have ended them at first.
+    """
+    gone = needed(traced, "kind", "elapsed_s", "age_s", "conversation")
+    gone = gone[(gone["kind"] == "evicted") & gone["age_s"].notna() & gone["conversation"].notna()]
+    evicted_s = gone.loc[gone["elapsed_s"] - gone["age_s"] >= since_s, "age_s"]
+    pauses = _pauses(turns, keys, since_s=since_s)
+    there_s = np.repeat(pauses["pause_s"].to_numpy(), pauses["present"].to_numpy())
+    died_s = evicted_s.clip(lower=0).to_numpy(dtype=float)
+    if not len(died_s) or len(died_s) + len(there_s) < AT_RISK_LEAST:
+        return Survival(_no_curve(), len(died_s), len(there_s), exact=True)
+    found = stats.ecdf(stats.CensoredData(uncensored=died_s, right=there_s)).sf
+    with warnings.catch_warnings():
+        # Where all are there, and where none is, the formula has no interval; both are told below.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        interval = found.confidence_interval(_LEVEL, method="log-log")
+    ends_s = np.sort(np.concatenate([died_s, there_s]))
+    curve = pd.DataFrame(
+        {
+            "pause_s": found.quantiles,
+            "share": found.probabilities,
+            # Before the first eviction there is no interval: all of them are there.
+            "low": np.nan_to_num(interval.low.probabilities, nan=1.0),
+            "high": np.nan_to_num(interval.high.probabilities, nan=1.0),
+            "at_risk": len(ends_s) - np.searchsorted(ends_s, found.quantiles, side="left"),
+        }
+    )
+    curve = curve[curve["at_risk"] >= AT_RISK_LEAST]
+    curve.loc[curve["share"] == 0, ["low", "high"]] = 0.0
+    return Survival(_begin(curve), len(died_s), len(there_s), exact=True)
+
+
+def survival_by_turns(turns: Turns, keys: pd.DataFrame, *, since_s: float) -> Survival:
+    """
+    The curve of a run without a ledger: a turn tells only whether its conversation was there.
+
+    When it went is not known: Kaplan and Meier's estimate would take each for gone when it was
+    missed, and be too high. Estimated instead is the share found there among pauses of about the
+    same length, made to fall, which for such "current status" data is the most likely curve
+    (Groeneboom and Wellner). The interval is Wilson's, of each group of pauses.
+
+    Args:
+        turns: columns ``elapsed_s``, ``outcome``, ``age_s`` (s), ``operation``, ``delivery``.
+        keys: the conversations that were looked for at the end, with ``elapsed_s``.
+        since_s: when evictions began; pauses that began before it are left out.
+    """
+    pauses = _pauses(turns, keys, since_s=since_s)
+    evicted, present = int(pauses["evicted"].sum()), int(pauses["present"].sum())
+    total = evicted + present
+    if total < AT_RISK_LEAST:
+        return Survival(_no_curve(), evicted, present, exact=False)
+    groups = min(_GROUPS_MOST, max(1, total // (2 * AT_RISK_LEAST)))
+    counts = pauses["present"] + pauses["evicted"]
+    group = np.minimum((counts.cumsum() - 1) * groups // total, groups - 1)
+    by_group = (
+        pauses.assign(weighted_s=pauses["pause_s"] * counts)
+        .groupby(group)[["weighted_s", "present", "evicted"]]
+        .sum()
+    )
+    of = by_group["present"] + by_group["evicted"]
+    share = (by_group["present"] / of).to_numpy(dtype=float)
+    falling = optimize.isotonic_regression(share, weights=of.to_numpy(float), increasing=False).x
+    bounds = [
+        stats.binomtest(int(k), int(n)).proportion_ci(_LEVEL, method="wilson")
+        for k, n in zip(by_group["present"], of, strict=True)
+    ]
+    curve = pd.DataFrame(
+        {
+            "pause_s": by_group["weighted_s"] / of,
+            "share": falling,
+            # Where falling moved the share out of its group's own interval, that reaches to it.
+            "low": np.minimum([bound.low for bound in bounds], falling),
+            "high": np.maximum([bound.high for bound in bounds], falling),
+            "at_risk": of,
+        }
+    )
+    curve = curve[curve["at_risk"] >= AT_RISK_LEAST]
+    return Survival(_begin(curve), evicted, present, exact=False)
+
+
+def _pauses(turns: Turns, keys: pd.DataFrame, *, since_s: float) -> pd.DataFrame:
+    """How many pauses of each length, to the ms, ended with the conversation there, or evicted."""
+    rows = needed_rows(turns, "elapsed_s", "outcome", "age_s", "operation", "delivery")
+    found = rows.ask(
+        "select round(greatest(age_s::double, 0), 3) as pause_s, "
+        "count(*) filter (where outcome = 'ok') as present, "
+        "count(*) filter (where outcome = 'evicted') as evicted "
+        "from rows where operation = 'update' and outcome in ('ok', 'evicted') and delivery = 0 "
+        "and age_s is not null and elapsed_s - age_s >= $since_s group by pause_s",
+        since_s=since_s,
+    )
+    looked = needed(keys, "elapsed_s", "age_s", "state")
+    looked = looked[
+        looked["state"].isin(["present", "evicted"])
+        & (looked["elapsed_s"] - looked["age_s"] >= since_s)
+    ]
+    at_the_end = pd.DataFrame(
+        {
+            "pause_s": looked["age_s"].astype(float).clip(lower=0).round(3),
+            "present": (looked["state"] == "present").astype(int),
+            "evicted": (looked["state"] == "evicted").astype(int),
+        }
+    )
+    both = pd.concat([found, at_the_end]).groupby("pause_s", as_index=False).sum()
+    return both.astype({"pause_s": float, "present": int, "evicted": int})
+
+
+def _begin(curve: pd.DataFrame) -> pd.DataFrame:
+    """All are there at the end of their last turn."""
+    start = {"pause_s": 0.0, "share": 1.0, "low": 1.0, "high": 1.0, "at_risk": 0}
+    if curve.empty or curve["pause_s"].iloc[0] <= 0:
+        return curve.reset_index(drop=True)
+    start["at_risk"] = int(curve["at_risk"].iloc[0])
+    return pd.concat([pd.DataFrame([start]), curve], ignore_index=True)
+
+
+def _no_curve() -> pd.DataFrame:
+    return pd.DataFrame({name: [] for name in ("pause_s", "share", "low", "high", "at_risk")})
