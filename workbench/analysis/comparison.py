@@ -30,7 +30,16 @@ from workbench.runs.facts import html_table, markdown_table
 from workbench.runs.run import Run
 from workbench.units import format_count, format_duration, format_rate, format_share
 
-__all__ = ["FIGURES", "RUNS_LEAST", "Comparison", "Difference", "Figure", "Side", "compare"]
+__all__ = [
+    "FIGURES",
+    "RUNS_LEAST",
+    "Comparison",
+    "Difference",
+    "Figure",
+    "Side",
+    "compare",
+    "whole_of",
+]
 
 Kind = Literal["latency", "share", "rate"]
 Verdict = Literal["worse", "better", "no worse", "unknown"]
@@ -334,14 +343,18 @@ def _side(name: str, runs: Sequence[Run], by_run: bool) -> Side:
         if run.measured_s <= 0:
             raise RunError(f"{run.path.name} has no measured phase; compare runs that have one")
     each = [blocks_of(run) for run in runs]
-    whole = Parts.together(
-        [
-            parts.whole(fork_us=_fork_us(run), memory_share=_memory_share(run))
-            for run, parts in zip(runs, each, strict=True)
-        ]
-    )
+    whole = Parts.together([_whole(*known) for known in zip(runs, each, strict=True)])
     parts = whole if by_run else Parts.together(each)
     return Side(name, tuple(runs), parts, whole, sum(run.measured_s for run in runs))
+
+
+def whole_of(run: Run) -> Parts:
+    """A run as one part, of which figures can be asked."""
+    return _whole(run, blocks_of(run))
+
+
+def _whole(run: Run, parts: Parts) -> Parts:
+    return parts.whole(fork_us=_fork_us(run), memory_share=_memory_share(run))
 
 
 def _fork_us(run: Run) -> float:

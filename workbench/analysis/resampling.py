@@ -30,6 +30,7 @@ __all__ = [
     "Parts",
     "Spread",
     "blocks_of",
+    "groups_of",
     "interval",
     "spreads",
 ]
@@ -52,6 +53,7 @@ _CLASSES: Final = 4000  # 1 µs to 7 min
 _BLOCKS_MOST: Final = 400
 _RESAMPLES: Final = 999
 _BATCH: Final = 100
+_GROUPS: Final = 200
 _LOST: Final = ("evicted", "restarted", "deleted", "elsewhere", "missing")
 _GONE: Final = (*_LOST, "expired")
 
@@ -245,6 +247,20 @@ def blocks_of(run: Run) -> Parts:
         sums,
         f"blocks of {block_s:g} s",
     )
+
+
+def groups_of(run: Run) -> pd.DataFrame:
+    """
+    What became of the turns of a run, a row a group of conversations.
+
+    A conversation is in the same group in every run of the same seed.
+
+    Returns:
+        columns ``sent``, ``failed``, ``needing``, ``lost``: turns of the measured phase.
+    """
+    question = _turn_counts(of="conversation % $groups", since_s=None)
+    found = run.measured_turns.ask(question, groups=_GROUPS).set_index("part")
+    return found.reindex(range(_GROUPS), fill_value=0).astype(float)
 
 
 def _block_s(turns: Rows, measured_s: float) -> float:
