@@ -64,15 +64,17 @@ def draw_course(ax: Axes, course: Course) -> Axes:
 @styled
 def figure_trend(trend: Trend) -> Chart:
     """Each figure over the runs, the latest on the right."""
-    count = max(1, len(trend.courses))
+    # Where nothing ever was there is nothing to see; the reading tells of it.
+    shown = [each for each in trend.courses if each.table["value"].any()]
+    count = max(1, len(shown))
     figure = Figure(figsize=(9.0, 1.2 + 1.9 * count))
     panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
-    if not trend.courses:
-        no_data(panels[0], "no figure is known in all runs")
+    if not shown:
+        no_data(panels[0], "no figure is known in all runs, or all are 0")
         panels[0].set_xticks([])
-    for ax, course in zip(panels, trend.courses, strict=False):
+    for ax, course in zip(panels, shown, strict=False):
         draw_course(ax, course)
-    if trend.courses:
+    if shown:
         every = max(1, -(-len(trend.runs) // _TICKS))
         at = list(range(0, len(trend.runs), every))
         dates = [datetime.fromtimestamp(trend.runs[x].manifest.started_unix_s, UTC) for x in at]

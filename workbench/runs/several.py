@@ -72,7 +72,7 @@ def open_runs(where: Any) -> Group:
         UsageError: it is no list of texts.
         RunError: there is no such run, or one is not sealed.
     """
-    names = where.split(",") if isinstance(where, str) else where
+    names = [each for each in where.split(",") if each.strip()] if isinstance(where, str) else where
     if not isinstance(names, list | tuple) or not all(
         isinstance(name, str | Path | RunEntry) for name in names
     ):
