@@ -335,7 +335,8 @@ def compare(
 def _names(baseline: Sequence[Run], other: Sequence[Run]) -> tuple[str, str]:
     if len(baseline) == len(other) == 1:
         return baseline[0].path.name, other[0].path.name
-    return f"baseline, {format_count(len(baseline), 'run')}", format_count(len(other), "run")
+    before, after = (format_count(len(runs), "run") for runs in (baseline, other))
+    return f"baseline ({before})", f"other ({after})"
 
 
 def _side(name: str, runs: Sequence[Run], by_run: bool) -> Side:

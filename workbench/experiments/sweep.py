@@ -25,6 +25,7 @@ def sweep(
     runs: Any = (),
     experiment: str | Path | Experiment = "policies",
     out: Path | None = None,
+    engine: str | None = None,
     say: Say = print,
     progress: Say = lambda _: None,
     **overrides: Any,
@@ -41,6 +42,7 @@ def sweep(
         runs: sealed runs to read instead; nothing is started then.
         experiment: a name, a file, or one that was read.
         out: the folder of the runs; the usual one if None.
+        engine: which one to start, ``redis`` or ``valkey``; whatever is found if None.
         say: told what is started.
         progress: told how far it is.
         overrides: further fields of the experiment.
@@ -63,7 +65,9 @@ def sweep(
     made = []
     for value, chosen in planned:
         say(f"{knob} {value}")
-        run_dir = carry_out(chosen, out or runs_dir(), url=None, say=say, progress=progress)
+        run_dir = carry_out(
+            chosen, out or runs_dir(), url=None, engine=engine, say=say, progress=progress
+        )
         run = Run(run_dir)
         if run.manifest.status == "interrupted":
             raise KeyboardInterrupt
