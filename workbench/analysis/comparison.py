@@ -5,7 +5,7 @@ Nothing of it is judged here beyond the bounds; the finding is the matter of ``d
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -28,6 +28,7 @@ from workbench.analysis.resampling import (
 from workbench.errors import RunError, UsageError
 from workbench.runs.facts import html_table, markdown_table
 from workbench.runs.run import Run
+from workbench.runs.several import listed
 from workbench.units import format_count, format_duration, format_rate, format_share
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Difference",
     "Figure",
     "Side",
+    "check_tolerance",
     "compare",
     "whole_of",
 ]
@@ -282,7 +284,7 @@ def compare(
     baseline: Sequence[Run],
     other: Sequence[Run],
     *,
-    varied: Iterable[str] = (),
+    varied: Sequence[str] = (),
     accept_unlike: bool = False,
     tolerance: float = 0.1,
     names: tuple[str, str] | None = None,
@@ -307,11 +309,12 @@ def compare(
             measured phase.
         UsageError: no circumstance has such a name, or the tolerance makes no sense.
     """
-    if not 0 < tolerance <= 1:
-        raise UsageError(f"tolerance is {tolerance:g}, outside 0 to 1: it is a share, such as 0.1")
+    check_tolerance(tolerance)
     if not baseline or not other:
         raise UsageError("a comparison takes a run on each side")
-    unlike = check_sides(baseline, other, varied=varied, accept_unlike=accept_unlike)
+    unlike = check_sides(
+        baseline, other, varied=listed("varied", varied), accept_unlike=accept_unlike
+    )
     by_run = min(len(baseline), len(other)) >= RUNS_LEAST
     told = names or _names(baseline, other)
     first, second = _side(told[0], baseline, by_run), _side(told[1], other, by_run)
@@ -347,6 +350,17 @@ def _side(name: str, runs: Sequence[Run], by_run: bool) -> Side:
     whole = Parts.together([_whole(*known) for known in zip(runs, each, strict=True)])
     parts = whole if by_run else Parts.together(each)
     return Side(name, tuple(runs), parts, whole, sum(run.measured_s for run in runs))
+
+
+def check_tolerance(tolerance: Any) -> None:
+    """
+    Refuse a tolerance that makes no sense.
+
+    Raises:
+        UsageError: it is no share.
+    """
+    if not isinstance(tolerance, int | float) or not 0 < tolerance <= 1:
+        raise UsageError(f"tolerance is {tolerance!r}, and not a share above 0, such as 0.1")
 
 
 def whole_of(run: Run) -> Parts:

@@ -6,7 +6,7 @@ it. One run outside may be the machine's doing; two in a row, on one side, are a
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from workbench.analysis.comparison import FIGURES, Figure, whole_of
+from workbench.analysis.comparison import FIGURES, Figure, check_tolerance, whole_of
 from workbench.analysis.likeness import circumstances
 from workbench.errors import UsageError, nearest
 from workbench.runs.facts import began, html_table
 from workbench.runs.listing import list_runs
 from workbench.runs.run import Run, open_run
-from workbench.runs.several import latest_pair, open_runs
+from workbench.runs.several import latest_pair, listed, open_runs
 
 __all__ = ["RUNS_LEAST", "Course", "Trend", "course", "trend_of"]
 
@@ -115,7 +115,7 @@ def trend_of(
     *,
     experiment: str = "",
     figures: Sequence[str] = (),
-    varied: Iterable[str] = (),
+    varied: Sequence[str] = (),
     tolerance: float = 0.1,
 ) -> Trend:
     """
@@ -136,12 +136,11 @@ def trend_of(
         UsageError: no such figure or circumstance, or the tolerance makes no sense.
         RunError: a run that was named is not there, or not sealed.
     """
-    if not 0 < tolerance <= 1:
-        raise UsageError(f"tolerance is {tolerance:g}, outside 0 to 1: it is a share, such as 0.1")
+    check_tolerance(tolerance)
     chosen = _figures(figures)
     known = sorted(_all(runs), key=lambda run: run.manifest.started_unix_s)
     name = experiment or _name(known[-1])
-    kept, left_out = _alike(known, name, set(varied))
+    kept, left_out = _alike(known, name, set(listed("varied", varied)))
     values = pd.DataFrame(
         [{figure.name: _value(run, figure, parts) for figure in chosen} for run, parts in kept]
     )
@@ -218,8 +217,7 @@ def _usual(before: Sequence[float], figure: Figure, tolerance: float) -> tuple[f
 
 def _figures(names: Sequence[str]) -> list[Figure]:
     known = {figure.name: figure for figure in FIGURES}
-    if isinstance(names, str) or not isinstance(names, Sequence):
-        raise UsageError(f"figures is {names!r}, and not a list of names")
+    names = listed("figures", names)
     for name in names:
         if name not in known:
             raise UsageError(f"there is no figure {name!r}{nearest(str(name), known)}")

@@ -10,7 +10,7 @@ from workbench.errors import ExperimentError, UsageError, nearest
 from workbench.experiments.runner import carry_out
 from workbench.experiments.spec import KEYS, Experiment, read_experiment
 from workbench.runs.run import Run
-from workbench.runs.several import open_runs
+from workbench.runs.several import listed, open_runs
 from workbench.units import MIB, parse_bytes, parse_duration
 
 __all__ = ["sweep", "with_knob"]
@@ -54,7 +54,9 @@ def sweep(
     """
     if found := open_runs(runs):
         return variants_of(knob, found)
-    if isinstance(values, str) or not isinstance(values, Sequence):
+    if isinstance(values, str):
+        values = listed("values", values)
+    if not isinstance(values, Sequence):
         raise UsageError(f"values is {values!r}, and not a list of values of {knob}")
     if len(values) < 2 or len(set(map(str, values))) < len(values):
         raise UsageError(f"it takes two values of {knob} at least, and each once")

@@ -12,7 +12,7 @@ from workbench.runs.listing import RunEntry, list_runs
 from workbench.runs.manifest import MANIFEST
 from workbench.runs.run import Run, open_run
 
-__all__ = ["Group", "latest_pair", "open_runs", "two_sides"]
+__all__ = ["Group", "latest_pair", "listed", "open_runs", "two_sides"]
 
 _PATTERN: Final = frozenset("*?[")
 _HEAD: Final = ("", "run", "began", "experiment", "status", "server", "seed")
@@ -72,15 +72,25 @@ def open_runs(where: Any) -> Group:
         UsageError: it is no list of texts.
         RunError: there is no such run, or one is not sealed.
     """
-    names = [each for each in where.split(",") if each.strip()] if isinstance(where, str) else where
-    if not isinstance(names, list | tuple) or not all(
-        isinstance(name, str | Path | RunEntry) for name in names
-    ):
+    if isinstance(where, list | tuple):
+        where = [str(Path(name)) if isinstance(name, Path | RunEntry) else name for name in where]
+    return Group(run for name in listed("runs", where) for run in _open(name))
+
+
+def listed(name: str, given: Any) -> list[str]:
+    """
+    Texts that a parameter was given: as a list, or as one text with commas, as papermill's ``-p``
+    gives them.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    texts = given.split(",") if isinstance(given, str) else given
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         raise UsageError(
-            f"runs is {where!r}, and not a list of runs: write their names or directories, as in "
-            '["first", "second"]'
+            f'{name} is {given!r}, and not a list of texts such as ["first", "second"]'
         )
-    return Group(run for name in names for run in _open(str(Path(name)).strip()))
+    return [text.strip() for text in texts if text.strip()]
 
 
 def _open(name: str) -> list[Run]:

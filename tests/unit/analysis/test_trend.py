@@ -161,10 +161,12 @@ def test_one_run_is_not_enough(tiny_run):
     ("asked", "says"),
     [
         ({"figures": ["response_p99"]}, "did you mean 'response_us_p99'"),
-        ({"figures": "response_us_p99"}, "not a list"),
+        ({"figures": 3}, "figures is 3, and not a list"),
+        ({"varied": "version, verson"}, "did you mean 'version'"),
         ({"varied": ["verson"]}, "did you mean 'version'"),
         ({"tolerance": 5}, "tolerance is 5"),
-        ({"runs": 3}, "not a list of runs"),
+        ({"tolerance": "much"}, "tolerance is 'much'"),
+        ({"runs": 3}, "runs is 3, and not a list"),
     ],
 )
 def test_wrong_words_are_refused_with_the_nearest(tiny_run, asked, says):

@@ -46,7 +46,7 @@ def test_folder_stands_for_the_runs_in_it(three):
 @pytest.mark.parametrize("where", [3, [3], {"a-one": 1}, True])
 def test_what_is_no_list_of_texts_is_refused(three, where):
     """A number that papermill passed on."""
-    with pytest.raises(UsageError, match="not a list of runs"):
+    with pytest.raises(UsageError, match="runs is .*, and not a list of texts"):
         open_runs(where)
 
 
