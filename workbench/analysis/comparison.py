@@ -52,6 +52,9 @@ RUNS_LEAST: Final = 3
 _SHARE_LEAST: Final = 0.001
 _DOUBT: Final = 0.05
 _BEYOND: Final = 10
+# From three times on a change is told as times, and up to a thousand of them.
+_TIMES_FROM: Final = 2.0
+_TIMES_MOST: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +173,14 @@ class Difference:
         return f"{self._one(self.change)} ({low} to {high})"
 
     def _one(self, change: float) -> str:
-        return f"{self._number(change)} {'points' if self.figure.kind == 'share' else '%'}"
+        told = self._number(change)
+        if self.figure.kind == "share":
+            return f"{told} points"
+        return f"{told} %" if told[0] in "+-" else told
 
     def _number(self, change: float) -> str:
+        if self.figure.kind != "share" and change >= _TIMES_FROM:
+            return f"×{1 + change:.3g}" if change < _TIMES_MOST else f"over ×{_TIMES_MOST:,}"
         digits = 2 if abs(change) < 0.1 else 1 if abs(change) < 1 else 0
         return f"{100 * change:+.{digits}f}"
 
@@ -463,7 +471,7 @@ def _difference(
         # A class is so wide: within it nothing is told apart.
         low, high = (math.exp(bound) - 1 for bound in (low - CLASS_WIDTH, high + CLASS_WIDTH))
     elif figure.kind == "rate" and before:
-        low, high = low / before, high / before
+        low, high = max(-1.0, low / before), high / before
     elif not before and not after:
         # None of so many: by the rule of three it may still be three of them.
         low, high = (

@@ -50,7 +50,7 @@ def _finding(each: Difference, comparison: Comparison) -> Finding:
     figure = each.figure
     names = comparison.baseline.name, comparison.other.name
     says = {
-        "worse": f"{figure.title}: worse by {each.told}",
+        "worse": f"{figure.title}: worse, {each.told}",
         "better": f"{figure.title}: better, {each.told}",
         "no worse": f"{figure.title}: no worse, {each.told}",
         "unknown": f"{figure.title}: {each.why}",

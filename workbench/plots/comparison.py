@@ -19,6 +19,7 @@ __all__ = ["draw_curves", "draw_differences", "figure_curves", "figure_differenc
 _COLOURS: Final = {"worse": LOSS, "better": SECOND, "no worse": STATE, "unknown": REFERENCE}
 _ROUND: Final = {2: "p50", 10: "p90", 100: "p99", 1000: "p99.9", 10_000: "p99.99"}
 _BEYOND: Final = 10
+_TIMES_MOST: Final = 1000.0
 _CURVES: Final = ((REFERENCE, (0, (5, 3))), (STATE, "-"))
 
 
@@ -80,20 +81,24 @@ def draw_differences(ax: Axes, differences: Sequence[Difference], *, title: str)
         differences: those that are known, of one unit.
         title: quantity and unit.
     """
+    ends = [value for each in differences for value in (each.change, each.low, each.high)]
+    widest = max([abs(end) for end in ends if math.isfinite(end)] or [0.01]) or 0.01
+    relative = all(_relative(each) for each in differences)
+    at = _times if relative and widest > 1 else _percent
     ax.set_title(title)
-    ax.axvline(0, color=REFERENCE, lw=1)
+    ax.axvline(at(0), color=REFERENCE, lw=1)
     ax.grid(visible=False, axis="y")
     ax.grid(visible=True, axis="x")
-    for at, each in enumerate(differences):
+    for y, each in enumerate(differences):
         colour = _COLOURS[each.verdict]
         bounded = math.isfinite(each.low)
         if bounded:
-            ax.hlines(at, 100 * each.low, 100 * each.high, color=colour, lw=3, alpha=0.45)
+            ax.hlines(y, at(each.low), at(each.high), color=colour, lw=3, alpha=0.45)
         face = colour if bounded else "none"
-        ax.plot(100 * each.change, at, marker="o", ms=7, mec=colour, mfc=face, ls="")
+        ax.plot(at(each.change), y, marker="o", ms=7, mec=colour, mfc=face, ls="")
         ax.annotate(
             each.verdict if bounded else "no bounds",
-            (1, at),
+            (1, y),
             xycoords=ax.get_yaxis_transform(),
             xytext=(7, 0),
             textcoords="offset points",
@@ -101,12 +106,25 @@ def draw_differences(ax: Axes, differences: Sequence[Difference], *, title: str)
             color=colour,
             annotation_clip=False,
         )
-    ends = [100 * value for each in differences for value in (each.change, each.low, each.high)]
-    widest = max([abs(end) for end in ends if math.isfinite(end)] or [1.0]) or 1.0
-    ax.set_xlim(-1.15 * widest, 1.15 * widest)
+    if at is _times:
+        far = min(_TIMES_MOST, max(1 + widest, *(1 / max(1 + end, 1e-9) for end in ends))) * 1.2
+        ax.set_xscale("log")
+        ax.set_xlim(1 / far, far)
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"×{x:g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
+    else:
+        ax.set_xlim(-115 * widest, 115 * widest)
     ax.set_ylim(len(differences) - 0.5, -0.5)
     ax.set_yticks(range(len(differences)), [each.figure.title for each in differences])
     return ax
+
+
+def _percent(change: float) -> float:
+    return 100 * change
+
+
+def _times(change: float) -> float:
+    return min(max(1 + change, 1 / _TIMES_MOST), _TIMES_MOST)
 
 
 @styled
@@ -148,8 +166,14 @@ def figure_curves(comparison: Comparison) -> Chart:
 def figure_differences(comparison: Comparison) -> Chart:
     """By how much each figure changed, and between which bounds."""
     known = [each for each in comparison.differences if math.isfinite(each.change)]
+    moved = [each.change for each in known if _relative(each)]
+    moved += [each.high for each in known if _relative(each) and math.isfinite(each.high)]
+    unit = "times, logarithmic" if max(map(abs, moved), default=0) > 1 else "%"
     groups = [
-        ("Change against the baseline, % (left: better, right: worse)", _of(known, _relative)),
+        (
+            f"Change against the baseline, {unit} (left: better, right: worse)",
+            _of(known, _relative),
+        ),
         (
             "Change against the baseline, percentage points (left: better, right: worse)",
             _of(known, lambda each: not _relative(each)),

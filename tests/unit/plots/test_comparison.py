@@ -33,6 +33,17 @@ def test_zero_is_in_the_middle(slower):
     for ax in figure_differences(slower).figure.axes:
         left, right = ax.get_xlim()
         assert left == -right
+        assert ax.get_xscale() == "linear"
+
+
+def test_change_of_many_times_is_drawn_in_times():
+    """In percent a hundredfold would push all others together."""
+    found = compare([simulated(0)], [simulated(1, times=100.0)])
+    ax = figure_differences(found).figure.axes[0]
+
+    assert ax.get_xscale() == "log"
+    assert "times" in ax.get_title(loc="left")
+    assert found["response_us_p50"].told.startswith("×")
 
 
 def test_what_has_no_bounds_says_so():
