@@ -4,7 +4,8 @@ What a server that has been in service would hold at the start.
 The conversations under way are written by the state manager. If a share of the cap is to be used,
 idle sessions follow: people who logged in and left, by pipelined writes. All are then given their
 true age, by DUMP and RESTORE with IDLETIME: written in one burst, they would look equally old to an
-LRU clock of 1 s.
+LRU clock of 1 s. Where the least frequently used are evicted, they are given the FREQ that their
+age has left them.
 """
 
 import time
@@ -33,6 +34,10 @@ __all__ = ["prefill", "under_way"]
 _BATCH: Final = 20
 _AGING_S_PER_KEY: Final = 0.0002
 _IDLE_BATCH: Final = 200
+# A write and some reads make 6 of the 5 that a key begins with; each idle minute takes one away
+# (lfu-log-factor 10, lfu-decay-time 1: the defaults).
+_FREQUENCY: Final = 6
+_DECAY_S: Final = 60
 _IDLE_FROM: Final = 500_000_000
 """Number of the first idle session, beyond those of any conversation."""
 
@@ -182,6 +187,7 @@ class _Named(Caller):
 def _age(url: str, scheduler: Scheduler, written: list[Conversation], ttl_s: float) -> None:
     # DUMP answers bytes that are no text, so replies are not decoded here.
     with Redis.from_url(url, socket_timeout=10.0) as raw:
+        by_frequency = "lfu" in str(raw.info("memory")["maxmemory_policy"])
         for start in range(0, len(written), _BATCH):
             batch = written[start : start + _BATCH]
             keys = [f"channel:{conversation.caller.identifier}" for conversation in batch]
@@ -194,7 +200,8 @@ def _age(url: str, scheduler: Scheduler, written: list[Conversation], ttl_s: flo
                     continue
                 age_s = scheduler.now_s() - (conversation.written_s or 0.0)
                 left_ms = max(1, round(1000 * (ttl_s - age_s)))
-                pipe.restore(
-                    key, left_ms, dump, replace=True, idletime=max(0, int(age_s))
-                )  # workbench: raw
+                aged = {"idletime": max(0, int(age_s))}
+                if by_frequency:
+                    aged = {"frequency": max(0, _FREQUENCY - int(age_s / _DECAY_S))}
+                pipe.restore(key, left_ms, dump, replace=True, **aged)  # workbench: raw
             pipe.execute()

@@ -203,6 +203,10 @@ def experiments() -> str:
         '`mix = "suggested"`, at the top: weights, pauses and habits of a file in '
         "`loadtests/mixes`, where all that is assumed of people stands. "
         f"Flows: {', '.join(f'`{flow}`' for flow in FLOWS)}.\n\n"
+        "## [settings]\n\n"
+        "Further settings of the private server, by Redis's own names, such as "
+        '`maxmemory-policy = "allkeys-lfu"`; they have the last word over the profile. What is of '
+        "the place a server runs at is refused: files, addresses, logins, other servers.\n\n"
         "## [[faults]]\n\n"
         "What is done to the private server, one after the other: `fault` names it, `at` says when "
         "it begins, from the start of the measured phase, and `lasts` for how long. Each is put on "

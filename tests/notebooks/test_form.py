@@ -11,8 +11,10 @@ import pytest
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 TOUR = next(path for path in NOTEBOOKS if path.stem == "00-tour")
 LOST_UPDATES = next(path for path in NOTEBOOKS if path.stem == "40-lost-updates")
-MAKERS = {TOUR, LOST_UPDATES}
-READERS = [path for path in NOTEBOOKS if path not in MAKERS]
+POLICIES = next(path for path in NOTEBOOKS if path.stem == "85-policy-comparison")
+MAKERS = {TOUR, LOST_UPDATES, POLICIES}
+COMPARERS = [path for path in NOTEBOOKS if path.stem in {"90-compare-runs", "95-trend"}]
+READERS = [path for path in NOTEBOOKS if path not in {*MAKERS, *COMPARERS}]
 READING_ROOMS = {"runs", "analysis", "diagnostics", "plots"}
 # The tour makes the run that it reads; lost-updates measures, and reads none.
 STARTING_ROOMS = {"experiments", "live", "server", "state", "units"}
@@ -34,7 +36,9 @@ def test_there_are_notebooks():
     assert {"10-eviction", "20-latency", "30-aof-rewrite"} <= {path.stem for path in NOTEBOOKS}
 
 
-@pytest.mark.parametrize("path", [*READERS, LOST_UPDATES], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [*READERS, *COMPARERS, LOST_UPDATES, POLICIES], ids=lambda path: path.stem
+)
 def test_cells_stand_in_the_form_s_order(path):
     """question, parameters, setup, run, then chart and reading in pairs, then verdict."""
     names = [cell.id for cell in cells(path)]
@@ -93,7 +97,8 @@ def test_parameters_are_typed_and_explained(path):
 
     assert [cell.id for cell in tagged] == ["parameters"]
     assert set(listed) == assigned
-    assert ("run_dir" in listed) == (path not in MAKERS)
+    assert ("run_dir" in listed) == (path in READERS)
+    assert ("runs" in listed) == (path in {*COMPARERS, POLICIES})
     for parameter in listed.values():
         assert parameter["inferred_type_name"] not in {"", "None"}
         assert parameter["help"]
@@ -129,7 +134,7 @@ def rooms(path):
     return {module[1] for module in modules}
 
 
-@each_reader
+@pytest.mark.parametrize("path", [*READERS, *COMPARERS], ids=lambda path: path.stem)
 def test_notebook_reads_runs_and_starts_nothing(path):
     """It imports from the rooms that read a run, and from nowhere else."""
     assert rooms(path) <= READING_ROOMS
@@ -144,6 +149,12 @@ def test_tour_may_start_something():
 def test_lost_updates_starts_what_it_compares():
     """It measures, and reads no run."""
     assert rooms(LOST_UPDATES) == {"benches", "plots"}
+
+
+def test_policies_makes_the_runs_that_it_compares():
+    """It starts servers and load by way of one noun, and reads what they left."""
+    assert rooms(POLICIES) <= READING_ROOMS | {"experiments"}
+    assert "experiments" in rooms(POLICIES)
 
 
 @each_notebook

@@ -38,6 +38,7 @@ EXIT_CODES: Final = {
     "and all was carried out",
     1: "something is wrong: a rule of severity critical or warning failed, an objective was "
     "broken, updates were lost; the lowest rate of `capacity` does not meet the objectives; "
+    "`compare` found a figure worse than the baseline's; "
     "`config check` found a difference that matters; a rehearsed `restore` is not what was "
     "backed up, or over its cap; `health` found the server unwell",
     2: "the request is wrong, its target was refused, or the file that it names is damaged or "

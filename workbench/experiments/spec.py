@@ -5,7 +5,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +16,7 @@ from workbench.flows.mix import Mix, check_weights, read_mix
 from workbench.flows.model import Habits
 from workbench.server.faults.model import FAULTS
 from workbench.server.profiles import ServerProfile, profile
+from workbench.server.settings import SECRETS, of_the_place
 from workbench.units import MIB, parse_bytes, parse_duration
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KEYS", "Experiment", "Key", "PlannedFault", "experiment_toml", "read_experiment"]
 
+_SETTING: Final = re.compile(r"[a-z][a-z0-9_-]*", re.ASCII)
+_LINE_END: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
 
 
@@ -266,7 +269,10 @@ KEYS: Final = (
         60,
     ),
 )
-"""The keys of an experiment file, besides those of [mix], which are flows, and of [[faults]]."""
+"""
+The keys of an experiment file, besides those of [mix], which are flows, of [settings], which are
+Redis's own, and of [[faults]].
+"""
 
 _PARSE: Final[Mapping[str, Callable[[Any], float]]] = {
     "duration": parse_duration,
@@ -319,6 +325,7 @@ class Experiment:
         mix: weight of each flow, by conversation.
         invalid_share, next_page_share, away_share, duplicate_share, duplicate_within_s,
             redelivery_s, api_gap_s: what people do besides; see ``Habits``.
+        settings: further settings of the server, by Redis's names; they have the last word.
         faults: what is done to the server, one after the other.
         replay: a sealed run whose conversations are played instead of drawn ones; empty if none.
     """
@@ -346,6 +353,7 @@ class Experiment:
     ttl_s: float = 300.0
     sample_interval_s: float = 0.2
     mix: Mapping[str, float] | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
     invalid_share: float = 0.0
     next_page_share: float = 0.0
     away_share: float = 0.0
@@ -364,7 +372,9 @@ class Experiment:
     def profile(self) -> ServerProfile:
         """The server's settings: the profile's, with the experiment's cap."""
         chosen = profile(self.server_profile, task_memory_mib=self.task_memory_mib)
-        return chosen if self.maxmemory_bytes is None else chosen.capped(self.maxmemory_bytes)
+        if self.maxmemory_bytes is not None:
+            chosen = chosen.capped(self.maxmemory_bytes)
+        return replace(chosen, further=tuple(self.settings.items()))
 
     def replaying(self, run: "Run") -> "Experiment":
         """The same experiment, with the conversations, phases and time to live of a sealed run."""
@@ -425,6 +435,9 @@ def experiment_toml(experiment: Experiment) -> str:
                 lines.append(f"{key.name} = {_spelled(key, value)}")
     if experiment.mix is not None:
         lines += ["", "[mix]", *(f"{flow} = {weight}" for flow, weight in experiment.mix.items())]
+    if experiment.settings:
+        told = experiment.settings.items()
+        lines += ["", "[settings]", *(f"{_text(name)} = {_text(value)}" for name, value in told)]
     for fault in experiment.faults:
         lines += ["", "[[faults]]", f"fault = {_text(fault.fault)}"]
         lines += [
@@ -472,6 +485,7 @@ def _from_toml(content: dict[str, Any], path: Path) -> Experiment:
         values = _of_mix(read_mix(content["mix"])) | values
     elif "mix" in content:
         values["mix"] = content["mix"]
+    values["settings"] = _settings(content.get("settings", {}), path)
     values["faults"] = _faults(content.get("faults", []), path)
     experiment = _closed(Experiment(**values))
     _check(experiment, path, {key.field: key.name for key in KEYS})
@@ -483,6 +497,18 @@ def _closed(experiment: Experiment) -> Experiment:
     if not experiment.closed_loop:
         return experiment
     return replace(experiment, duplicate_share=0.0, redelivery_s=0.0)
+
+
+def _settings(table: Any, path: Path) -> dict[str, str]:
+    if not isinstance(table, dict):
+        raise ExperimentError(f"{path}: settings is not a table; write [settings]")
+    for name, value in table.items():
+        if not isinstance(value, str | int | float):
+            raise ExperimentError(f"{path}: {name} in [settings] is neither a text nor a number")
+    return {
+        name: ("no", "yes")[value] if isinstance(value, bool) else str(value)
+        for name, value in table.items()
+    }
 
 
 def _faults(tables: Any, path: Path) -> tuple[PlannedFault, ...]:
@@ -535,7 +561,7 @@ def _table(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
 def _refuse_unknown(table: Mapping[str, Any], name: str, path: Path) -> None:
     known = {key.name for key in KEYS if key.table == name}
     if not name:
-        known |= {"server", "load", "mix", "habits", "faults"}
+        known |= {"server", "load", "mix", "habits", "settings", "faults"}
     for key in table:
         if key not in known:
             place = f" in [{name}]" if name else ""
@@ -566,12 +592,29 @@ def _check(experiment: Experiment, where: object, spelled: Mapping[str, str]) ->
         profile(experiment.server_profile, task_memory_mib=experiment.task_memory_mib)
     except UsageError as error:
         raise ExperimentError(f"{where}: {error}") from None
+    _check_settings(experiment, where)
     _check_scenario(experiment.scenario, where)
     _check_driver(experiment, where)
     if experiment.mix is not None:
         check_weights(experiment.mix, where)
     _check_open_loop(experiment, where)
     _check_faults(experiment, where)
+
+
+def _check_settings(experiment: Experiment, where: object) -> None:
+    """Refuse what reaches outside the folder of the trial, and what would end its line."""
+    for name, value in experiment.settings.items():
+        if not _SETTING.fullmatch(name) or not value.strip() or _LINE_END.search(value):
+            raise ExperimentError(
+                f"{where}: {name!r} = {value!r} in [settings] is no line of a redis.conf"
+            )
+        if of_the_place(name) or name in SECRETS:
+            raise ExperimentError(
+                f"{where}: {name} in [settings] is of the place a server runs at, which the "
+                "workbench chooses"
+            )
+        if name == "maxmemory":
+            raise ExperimentError(f"{where}: maxmemory in [settings] has its place in [server]")
 
 
 def _check_driver(experiment: Experiment, where: object) -> None:

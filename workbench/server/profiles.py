@@ -47,6 +47,7 @@ class ServerProfile:
         name: ``development``, ``production`` or ``demo``.
         maxmemory_bytes: the cap; keys are evicted to stay under it.
         auto_aof_rewrite_min_size_bytes: no rewrite of an AOF smaller than this.
+        further: other directives, name and value, which have the last word.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ServerProfile:
     auto_aof_rewrite_percentage: int = 100
     auto_aof_rewrite_min_size_bytes: int = 64 * MIB
     stop_writes_on_bgsave_error: bool = True
+    further: tuple[tuple[str, str], ...] = ()
 
     def directives(self) -> dict[str, str]:
         """The profile as redis.conf directives."""
@@ -70,6 +72,7 @@ class ServerProfile:
             "auto-aof-rewrite-percentage": str(self.auto_aof_rewrite_percentage),
             "auto-aof-rewrite-min-size": str(self.auto_aof_rewrite_min_size_bytes),
             "stop-writes-on-bgsave-error": _yes_no(self.stop_writes_on_bgsave_error),
+            **dict(self.further),
         }
 
     def capped(self, maxmemory_bytes: int) -> "ServerProfile":
