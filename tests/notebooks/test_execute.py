@@ -19,6 +19,8 @@ from workbench.runs.lock import hold
 from workbench.runs.manifest import read_manifest, write_manifest
 from workbench.runs.run import Run, open_run
 
+LATER = {"05", "60", "70"}
+
 
 @pytest.fixture(scope="module", params=[path.stem for path in READERS])
 def rendered(request, tmp_path_factory):
@@ -87,7 +89,8 @@ def test_verdict_cell_holds_the_findings_as_data(rendered):
 
     known = {found.rule: found for found in evaluate(run)}
     assert shown
-    for found in shown:
+    # What is said of one conversation is no rule's: see diagnostics.one_conversation.
+    for found in (each for each in shown if each["rule"] != "one-conversation"):
         assert found["verdict"] == known[found["rule"]].verdict
         assert found["says"] == known[found["rule"]].says
 
@@ -102,7 +105,12 @@ def test_executed_copy_is_complete(rendered):
     assert {path.name for path in page.parent.iterdir()} == {page.name, f"{page.stem}.ipynb"}
 
 
-@pytest.mark.parametrize("path", READERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    # Each is executed above; of those that differ from others in their charts alone, once will do.
+    [pytest.param(p, marks=pytest.mark.slow if p.stem[:2] in LATER else ()) for p in READERS],
+    ids=lambda path: path.stem,
+)
 def test_notebook_opened_before_the_first_run_shows_the_example(path, runs_folder, tmp_path):
     """From any folder, by its defaults; it says whose run that is, and leaves it as it was."""
     before = {file: file.stat().st_mtime_ns for file in GOLDEN.rglob("*")}

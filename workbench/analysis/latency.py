@@ -9,6 +9,7 @@ __all__ = [
     "LEAST",
     "PARTS",
     "PERCENTILES",
+    "clocks_by_step",
     "latency_by_rewrite",
     "latency_by_step",
     "latency_by_window",
@@ -111,6 +112,33 @@ def latency_by_step(turns: Turns) -> pd.DataFrame:
         f"{_percentiles('response_us', 'p50', 'p99')} "
         "from rows group by all order by flow, median(turn), step"
     ).astype({"turns": int, "p50": float, "p99": float})
+
+
+def clocks_by_step(turns: Turns) -> pd.DataFrame:
+    """
+    Response percentiles of each step, and the p99 of each part of it.
+
+    The p99 of the parts need not be those of the same turns, so they add up to no p99.
+
+    Args:
+        turns: as for ``latency_by_step``, and the parts (µs).
+
+    Returns:
+        As ``latency_by_step``, and columns ``service p99``, ``lag p99`` and ``queue p99`` in µs.
+    """
+    rows = needed_rows(turns, "flow", "step", "turn", "response_us", *PARTS)
+    parts = ", ".join(
+        f"case when count(*) >= {LEAST['p99']} then quantile_disc({part}, 0.99)::double end "
+        f'as "{part.removesuffix("_us")} p99"'
+        for part in PARTS
+    )
+    found = rows.ask(
+        "select flow::varchar as flow, step::varchar as step, count(*) as turns, "
+        f"{_percentiles('response_us', 'p50', 'p99')}, {parts} "
+        "from rows group by all order by flow, median(turn), step"
+    )
+    clocks = dict.fromkeys(found.columns[3:], float)
+    return found.astype({"turns": int, **clocks})
 
 
 def latency_by_rewrite(turns: Turns, spans: pd.DataFrame) -> pd.DataFrame:

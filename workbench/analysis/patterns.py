@@ -25,6 +25,7 @@ __all__ = [
     "ORDINARY",
     "UNCLAIMED",
     "Entry",
+    "by_outcome",
     "load_entries",
     "outcome_patterns",
     "patterns",
@@ -286,6 +287,27 @@ def outcome_patterns(turns: Turns) -> pd.DataFrame:
     for outcome, step, *seen in found.itertuples(index=False):
         told = ("operations", "outcome", _OUTCOMES.get(outcome, ""), f"{outcome} at {step}")
         rows.append((*told, *seen, _rate(*seen)))
+    return _frame(rows)
+
+
+def by_outcome(found: pd.DataFrame) -> pd.DataFrame:
+    """
+    The patterns, turns of one outcome as one whatever their step; the most frequent first.
+
+    Args:
+        found: patterns of any source; those of turns as ``outcome_patterns`` makes them.
+    """
+    of_turns = found["source"].astype(str) == "operations"
+    rows = [tuple(row) for row in found[~of_turns][list(COLUMNS)].itertuples(index=False)]
+    turns = found[of_turns]
+    for outcome, steps in turns.groupby(turns["template"].str.split(" at ").str[0], sort=False):
+        seen = (
+            int(steps["count"].sum()),
+            float(steps["first_unix_s"].min()),
+            float(steps["last_unix_s"].max()),
+        )
+        text = f"{outcome}, at {len(steps)} steps" if len(steps) > 1 else steps["template"].iloc[0]
+        rows.append(("operations", "outcome", steps["rule"].iloc[0], text, *seen, _rate(*seen)))
     return _frame(rows)
 
 

@@ -11,8 +11,6 @@ from workbench.cli.app import AsJson, app, tell
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.runs.run import Run
-
 __all__ = ["errors"]
 
 
@@ -48,10 +46,11 @@ def errors(
     if log is not None:
         what, found, clock = str(log), _of_log(log), "THE LOG'S CLOCK"
     else:
+        from workbench.analysis.run_errors import errors_of
         from workbench.runs.run import open_run
 
         opened = open_run(run or "latest")
-        what, found, clock = opened.path.name, _of_run(opened), "UTC"
+        what, found, clock = opened.path.name, errors_of(opened), "UTC"
     if as_json:
         tell({"of": what, "patterns": _records(found)})
     else:
@@ -89,42 +88,6 @@ def _of_log(log: Path) -> "pd.DataFrame":
             "only log-format legacy with log-timestamp-format legacy is read"
         )
     return found
-
-
-def _of_run(run: "Run") -> "pd.DataFrame":
-    import pandas as pd
-
-    from workbench.analysis.patterns import (
-        load_entries,
-        outcome_patterns,
-        patterns,
-        reply_patterns,
-        sampler_entries,
-        server_entries,
-    )
-
-    logs = run.path / "logs"
-    began_s = run.manifest.started_unix_s
-    entries = [server_entries(_lines(log), log.name) for log in run.server_logs]
-    entries += [load_entries(_lines(logs / "locust.log"), started_unix_s=began_s)]
-    entries += [sampler_entries(_lines(logs / "sampler.log"))]
-    frames = [patterns(entry for each in entries for entry in each)]
-    frames.append(outcome_patterns(run.turns))
-    looks = run.snapshots
-    if len(looks) > 1 and looks[0].info.get("run_id") == looks[-1].info.get("run_id"):
-        first_s, last_s = looks[0].unix_s, looks[-1].unix_s
-        frames.append(
-            reply_patterns(looks[0].info, looks[-1].info, first_unix_s=first_s, last_unix_s=last_s)
-        )
-    told = [frame for frame in frames if not frame.empty] or frames[:1]
-    return pd.concat(told, ignore_index=True)
-
-
-def _lines(log: Path) -> list[str]:
-    try:
-        return log.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
 
 
 def _records(found: "pd.DataFrame") -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis import eviction, latency, loss, persistence
+from workbench.analysis.whose import whose
 from workbench.plots.annotate import no_data, outline, size_unit
 from workbench.plots.latency import draw_latency
 from workbench.plots.memory import draw_memory
@@ -14,7 +15,13 @@ from workbench.plots.timeline import headline, timeline
 from workbench.runs.run import Run
 from workbench.units import format_bytes, format_count, format_duration, format_share
 
-__all__ = ["draw_evictions", "draw_loss_by_pause", "figure_eviction", "figure_loss_by_pause"]
+__all__ = [
+    "draw_evictions",
+    "draw_loss_by_pause",
+    "evicted_of",
+    "figure_eviction",
+    "figure_loss_by_pause",
+]
 
 
 def draw_evictions(ax: Axes, samples: pd.DataFrame, *, window_s: float = 1.0) -> Axes:
@@ -135,6 +142,12 @@ def figure_loss_by_pause(run: Run) -> Chart:
             f"Pauses under {safe['to_s'].iloc[-1]:g} s lose less than 1 % of them to eviction."
         )
     return Chart(figure, reading)
+
+
+def evicted_of(run: Run) -> pd.DataFrame:
+    """Whose conversations were evicted; by prefix of their keys where the load was not ours."""
+    by = "flow" if run.loaded else "prefix"
+    return whose(run.eviction_rows, run.turns, run.key_rows, by=by)
 
 
 def _title(run: Run) -> str:

@@ -6,11 +6,18 @@ from typing import Final
 
 from workbench.plots.ages import figure_ages_at_eviction
 from workbench.plots.aof import figure_aof, figure_latency_by_rewrite
+from workbench.plots.connections import figure_breaker, figure_connections, figure_pool
+from workbench.plots.conversation import figure_conversation
 from workbench.plots.evictions import figure_eviction, figure_loss_by_pause
 from workbench.plots.growth import figure_aof_growth
 from workbench.plots.heatmap import figure_latency_heatmap
 from workbench.plots.latency import figure_latency, figure_latency_by_step
+from workbench.plots.outcomes import figure_outcomes, figure_patterns, figure_tries
 from workbench.plots.percentiles import figure_percentiles
+from workbench.plots.replies import figure_replies
+from workbench.plots.sides import figure_sides
+from workbench.plots.spikes import figure_spikes
+from workbench.plots.stalls import figure_stalls
 from workbench.plots.style import Chart
 from workbench.plots.survival import figure_survival
 from workbench.plots.waterfall import figure_waterfall
@@ -67,7 +74,7 @@ GALLERY: Final = (
     Exhibit(
         "How long do people wait, and for what?",
         figure_latency,
-        (("latency", "draw_latency"), ("latency", "draw_parts")),
+        (("latency", "draw_latency"), ("clocks", "draw_clocks"), ("latency", "draw_parts")),
     ),
     Exhibit(
         "When do the few wait that wait long?",
@@ -93,5 +100,56 @@ GALLERY: Final = (
         (("latency", "draw_latency_rows"),),
     ),
     Exhibit("When is the next rewrite due?", figure_aof_growth, (("growth", "draw_aof_growth"),)),
+    Exhibit(
+        "What does persistence stop the server with?",
+        figure_stalls,
+        (("stalls", "draw_forks"), ("stalls", "draw_fsyncs")),
+    ),
+    Exhibit(
+        "Is the time spent in the server, or on the way to it?",
+        figure_sides,
+        (("sides", "draw_service"), ("sides", "draw_commands")),
+    ),
+    Exhibit(
+        "Which moments stand out, and what was the cause?",
+        figure_spikes,
+        (("spikes", "draw_spikes"), ("spikes", "draw_causes")),
+    ),
+    Exhibit(
+        "What shows of a server that is only sampled?",
+        figure_replies,
+        (("replies", "draw_replies"), ("replies", "draw_commands_rate")),
+    ),
+    Exhibit(
+        "What became of the turns?",
+        figure_outcomes,
+        (
+            ("outcomes", "draw_turns"),
+            ("outcomes", "draw_gone_wrong"),
+            ("outcomes", "draw_repeated"),
+        ),
+    ),
+    Exhibit("What do retries cost?", figure_tries, (("outcomes", "draw_tries"),)),
+    Exhibit("What went wrong, and how often?", figure_patterns, (("outcomes", "draw_patterns"),)),
+    Exhibit(
+        "Are there enough connections?",
+        figure_connections,
+        (
+            ("connections", "draw_connections"),
+            ("connections", "draw_rejected"),
+            ("connections", "draw_slots"),
+        ),
+    ),
+    Exhibit("Do turns wait for one?", figure_pool, (("connections", "draw_queue"),)),
+    Exhibit(
+        "Who fails at once while nobody answers?",
+        figure_breaker,
+        (("connections", "draw_failures"),),
+    ),
+    Exhibit(
+        "What happened to one conversation?",
+        figure_conversation,
+        (("conversation", "draw_turns_of_one"), ("conversation", "draw_time_left")),
+    ),
 )
 """Every chart of a run."""

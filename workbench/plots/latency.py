@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 
 from workbench.analysis import latency
 from workbench.plots.annotate import end_labels, no_data, plain_log, shortened
+from workbench.plots.clocks import draw_clocks
+from workbench.plots.replies import figure_replies
 from workbench.plots.style import LOSS, MEDIAN, REFERENCE, SECOND, STATE, TAIL, Chart, styled
 from workbench.plots.timeline import headline, timeline
 from workbench.runs.rows import Rows
@@ -151,7 +153,13 @@ def draw_latency_rows(ax: Axes, rows: pd.DataFrame, *, since: str = _SINCE) -> A
 
 @styled
 def figure_latency(run: Run) -> Chart:
-    """What people wait for: the response over time, its parts, and those of the slowest turns."""
+    """
+    What people wait for: the response over time, the p99 of its parts, and those of the slowest.
+
+    Of a server that was only sampled: what its replies to the sampler tell.
+    """
+    if not run.loaded:
+        return figure_replies(run)
     figure = Figure(figsize=(9.0, 7.6))
     panels = figure.subplots(3, 1, sharex=True, height_ratios=(1.3, 1, 1))
     above, middle, below = panels
@@ -162,7 +170,11 @@ def figure_latency(run: Run) -> Chart:
     draw_latency(
         above, latency.latency_by_window(turns, window_s=window_s), since=run.latency_since
     )
-    draw_parts(middle, latency.parts_by_window(turns, window_s=window_s))
+    clocks = {
+        part: latency.latency_by_window(turns, window_s=window_s, column=part)["p99"]
+        for part in latency.PARTS
+    }
+    draw_clocks(middle, pd.DataFrame(clocks))
     draw_parts(
         below,
         latency.parts_by_window(turns, window_s=window_s, only_slowest=True),
@@ -180,6 +192,8 @@ def figure_latency_by_step(run: Run) -> Chart:
     draw_latency_rows(figure.subplots(), named, since=run.latency_since)
     told = named["p99"].dropna().sort_values() / 1e6
     title = "Too few turns of any step to tell what it waits for"
+    if not run.loaded:
+        title = "The server was only sampled: what turns wait for is not known"
     reading = "No step has the hundred turns that a p99 takes."
     if not told.empty:
         fast, slow = format_duration(told.iloc[0]), format_duration(told.iloc[-1])

@@ -4,6 +4,7 @@ import math
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.conftest import GOLDEN
@@ -12,6 +13,8 @@ from workbench.analysis.patterns import (
     COLUMNS,
     MESSAGES,
     UNCLAIMED,
+    Entry,
+    by_outcome,
     load_entries,
     outcome_patterns,
     patterns,
@@ -247,3 +250,34 @@ def test_golden_run_has_one_warning_and_it_has_a_rule():
     log = (GOLDEN / "logs" / "redis.log").read_text().splitlines()
 
     assert [rule for rule, _, _ in found(*log)] == ["overcommit"]
+
+
+def test_turns_of_one_outcome_are_one_pattern_whatever_their_step():
+    """Fifty steps that time out are one thing that went wrong; the rest stays as it was."""
+    turns = operations(
+        [
+            {"elapsed_s": 1.0, "outcome": "timeout", "step": "menu"},
+            {"elapsed_s": 3.0, "outcome": "timeout", "step": "amount"},
+            {"elapsed_s": 2.0, "outcome": "evicted", "step": "menu"},
+        ]
+    )
+    logged = patterns([Entry("redis.log", "warning", "Out of luck", "", 5.0)])
+
+    told = by_outcome(pd.concat([logged, outcome_patterns(turns)], ignore_index=True))
+
+    assert dict(zip(told["template"], told["count"], strict=True)) == {
+        "timeout, at 2 steps": 2,
+        "evicted at offer_secured/menu": 1,
+        "Out of luck": 1,
+    }
+    timeouts = told.iloc[0]
+    assert timeouts["last_unix_s"] - timeouts["first_unix_s"] == 2.0
+    assert timeouts["rule"] == "turns-failed"
+
+
+def test_no_pattern_has_no_outcome():
+    """The control: an empty frame stays one, with its columns."""
+    told = by_outcome(patterns([]))
+
+    assert told.empty
+    assert list(told) == list(COLUMNS)

@@ -7,12 +7,15 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from workbench.plots.style import styled
+
 __all__ = ["crowded", "texts_of"]
 
 _TOUCHING_PX = 1.5
 """Boxes hold room for letters that reach higher or lower than these: so much is no overlap."""
 
 
+@styled  # ticks are chosen by the size of their labels
 def crowded(figure: Figure) -> list[str]:
     """Words that reach out of the figure, and pairs of which one lies on the other."""
     # As a picture is written; where a label stands is found when it is drawn.

@@ -21,14 +21,21 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import workbench.plots
-from tests.frames import make_run, operations, samples
+from tests.frames import events, make_run, operations, samples
 from workbench.analysis.ages import ages_by_turns
+from workbench.analysis.causes import causes
+from workbench.analysis.commands import command_latency
+from workbench.analysis.connections import slots
+from workbench.analysis.conversation import chosen, time_left, turns_of
 from workbench.analysis.growth import next_rewrite
 from workbench.analysis.heatmap import latency_cells
-from workbench.analysis.latency import latency_by_step, latency_by_window, parts_by_window
+from workbench.analysis.latency import PARTS, latency_by_step, latency_by_window, parts_by_window
 from workbench.analysis.loss import loss_by_pause, loss_by_step
 from workbench.analysis.memory import memory_parts
+from workbench.analysis.outcomes import failures_by_window, outcomes_by_window, tries
 from workbench.analysis.percentiles import percentile_curve
+from workbench.analysis.run_errors import errors_of
+from workbench.analysis.spikes import labelled, spikes, turn_windows
 from workbench.analysis.survival import survival_by_turns
 from workbench.plots.ages import draw_ages, figure_ages_at_eviction
 from workbench.plots.annotate import end_labels
@@ -38,7 +45,19 @@ from workbench.plots.aof import (
     figure_aof,
     figure_latency_by_rewrite,
 )
+from workbench.plots.clocks import draw_clocks
+from workbench.plots.connections import (
+    draw_connections,
+    draw_failures,
+    draw_queue,
+    draw_rejected,
+    draw_slots,
+)
 from workbench.plots.contention import draw_by_writers
+from workbench.plots.conversation import (
+    draw_time_left,
+    draw_turns_of_one,
+)
 from workbench.plots.evictions import (
     draw_evictions,
     draw_loss_by_pause,
@@ -55,11 +74,31 @@ from workbench.plots.latency import (
     figure_latency_by_step,
 )
 from workbench.plots.memory import draw_memory
+from workbench.plots.outcomes import (
+    draw_gone_wrong,
+    draw_patterns,
+    draw_repeated,
+    draw_tries,
+    draw_turns,
+)
 from workbench.plots.percentiles import draw_percentiles, figure_percentiles
+from workbench.plots.replies import draw_commands_rate, draw_replies
+from workbench.plots.sides import draw_commands, draw_service
+from workbench.plots.spikes import causes_of, draw_causes, draw_spikes
+from workbench.plots.stalls import draw_forks, draw_fsyncs
 from workbench.plots.survival import draw_survival, figure_survival
 from workbench.plots.tables import latency_table, loss_table
 from workbench.plots.waterfall import draw_waterfall, figure_waterfall
 from workbench.runs.schema import TABLES
+
+
+def all_timed_out(turns):
+    """Turns as they are, but that all of them failed: half at once, half after a wait."""
+    frame = turns.frame()
+    frame["outcome"] = "timeout"
+    frame.loc[frame.index % 2 == 0, "service_us"] = 1e6
+    return frame
+
 
 FIGURES = [
     figure_ages_at_eviction,
@@ -120,12 +159,79 @@ DRAWN = {
         lambda ax, parts: draw_waterfall(ax, parts, limit_bytes=20 * 1024**2, limit_name="limit"),
         lambda run: memory_parts(run.samples, run.events, {}),
     ),
+    "draw_causes": (
+        lambda ax, found: ax.set_xlim(-5, 20) and draw_causes(ax, found),
+        causes_of,
+    ),
+    "draw_clocks": (
+        draw_clocks,
+        lambda run: pd.DataFrame(
+            {part: latency_by_window(run.turns, column=part)["p99"] for part in PARTS}
+        ),
+    ),
+    "draw_commands": (draw_commands, lambda run: command_latency(run.snapshots)),
+    "draw_commands_rate": (draw_commands_rate, lambda run: run.samples),
+    "draw_connections": (draw_connections, lambda run: run.samples),
+    "draw_failures": (draw_failures, lambda run: failures_by_window(all_timed_out(run.turns))),
+    "draw_forks": (draw_forks, lambda run: run.samples),
+    "draw_fsyncs": (
+        draw_fsyncs,
+        lambda run: run.samples.assign(aof_pending_bio_fsync=run.samples.index % 3),
+    ),
+    "draw_gone_wrong": (draw_gone_wrong, lambda run: outcomes_by_window(run.turns)),
+    "draw_patterns": (draw_patterns, errors_of),
+    "draw_queue": (
+        draw_queue,
+        lambda run: pd.DataFrame(
+            {
+                "queue": latency_by_window(run.turns, column="lag_us")["p99"],
+                "work": latency_by_window(run.turns, column="service_us")["p99"],
+            }
+        ),
+    ),
+    "draw_rejected": (
+        draw_rejected,
+        lambda run: run.samples.assign(rejected_connections=run.samples.index),
+    ),
+    "draw_repeated": (
+        draw_repeated,
+        lambda run: outcomes_by_window(run.turns).assign(again=1.0, retried=2.0),
+    ),
+    "draw_replies": (draw_replies, lambda run: run.samples),
+    "draw_service": (
+        lambda ax, run: draw_service(
+            ax, latency_by_window(run.turns, column="service_us"), run.samples
+        ),
+        lambda run: run,
+    ),
+    "draw_slots": (draw_slots, lambda run: slots(run.generator).assign(waiting=1.0)),
+    "draw_spikes": (
+        lambda ax, windows: draw_spikes(
+            ax,
+            windows,
+            labelled(spikes(windows), causes(events([]), samples([]))),
+            title="p99, ms",
+        ),
+        lambda run: turn_windows(run.turns),
+    ),
+    "draw_time_left": (
+        lambda ax, left: draw_time_left(ax, left, []),
+        lambda run: time_left(turns_of(run.turns, chosen(run.turns)), until_s=20.0),
+    ),
+    "draw_tries": (draw_tries, lambda run: tries(run.turns)),
+    "draw_turns": (draw_turns, lambda run: outcomes_by_window(run.turns)),
+    "draw_turns_of_one": (
+        draw_turns_of_one,
+        lambda run: turns_of(run.turns, chosen(run.turns)),
+    ),
     "draw_loss_by_pause": (
         draw_loss_by_pause,
         lambda run: loss_by_pause(run.measured, edges_s=EDGES_S),
     ),
 }
-UNITS = ("MiB", "keys/s", "ms", "%", ", s")
+UNITS = ("MiB", "keys/s", "ms", "%", ", s", "/s", "µs")
+# What these count, or show the times of, has no unit.
+WITHOUT_UNIT = {"draw_causes", "draw_connections", "draw_fsyncs", "draw_patterns", "draw_slots"}
 
 
 @pytest.fixture(autouse=True)
@@ -179,16 +285,17 @@ def mistakable(ax):
     ]
 
 
-@pytest.mark.parametrize(("draw", "frame"), DRAWN.values(), ids=DRAWN)
-def test_every_chart_draws_the_golden_run_with_a_unit_in_its_title(axes, tiny_run, draw, frame):
+@pytest.mark.parametrize("name", DRAWN)
+def test_every_chart_draws_the_golden_run_with_a_unit_in_its_title(axes, tiny_run, name):
     """Title is quantity and unit; something is on the axes."""
+    draw, frame = DRAWN[name]
     drawn = draw(axes, frame(tiny_run))
     drawn.figure.canvas.draw()
 
     assert drawn is axes
-    assert any(
-        unit in drawn.get_title(loc="center") + drawn.get_title(loc="left") for unit in UNITS
-    )
+    title = drawn.get_title(loc="center") + drawn.get_title(loc="left")
+    assert title
+    assert any(unit in title for unit in UNITS) != (name in WITHOUT_UNIT)
     assert drawn.lines or drawn.patches or drawn.collections
 
 

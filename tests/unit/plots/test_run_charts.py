@@ -1,0 +1,209 @@
+"""The charts of the notebooks of one run: on a whole one, a sampled one, one cut short, on none."""
+
+import re
+from functools import cache
+
+import matplotlib.pyplot as plt
+import pytest
+
+from tests.conftest import GOLDEN
+from tests.frames import make_run, snapshot
+from tests.unit.plots.crowding import crowded
+from tests.unit.plots.odd_runs import ODD
+from workbench.analysis.outcomes import answers
+from workbench.analysis.run_errors import errors_of
+from workbench.plots.connections import figure_breaker, figure_connections, figure_pool
+from workbench.plots.conversation import conversation_rows, figure_conversation
+from workbench.plots.evictions import evicted_of
+from workbench.plots.latency import figure_latency
+from workbench.plots.outcomes import figure_outcomes, figure_patterns, figure_tries
+from workbench.plots.replies import figure_replies
+from workbench.plots.sides import figure_sides
+from workbench.plots.spikes import figure_spikes, spikes_of
+from workbench.plots.stalls import figure_stalls
+from workbench.plots.tables import (
+    answers_table,
+    conversation_table,
+    evicted_table,
+    patterns_table,
+    spikes_table,
+)
+from workbench.runs.run import Run
+from workbench.runs.schema import UNANSWERED
+
+FIGURES = {
+    "breaker": figure_breaker,
+    "connections": figure_connections,
+    "conversation": figure_conversation,
+    "latency": figure_latency,
+    "outcomes": figure_outcomes,
+    "patterns": figure_patterns,
+    "pool": figure_pool,
+    "replies": figure_replies,
+    "sides": figure_sides,
+    "spikes": figure_spikes,
+    "stalls": figure_stalls,
+    "tries": figure_tries,
+}
+TABLES = {
+    "answers": lambda run: answers_table(answers(run.turns), said="Words."),
+    "conversation": lambda run: conversation_table(conversation_rows(run), said="Words."),
+    "evicted": lambda run: evicted_table(evicted_of(run), said="Words."),
+    "patterns": lambda run: patterns_table(
+        errors_of(run), start_unix_s=run.start_unix_s, said="Words."
+    ),
+    "spikes": lambda run: spikes_table(spikes_of(run), said="Words."),
+}
+SAMPLES = [
+    {
+        "elapsed_s": 0.2 * n,
+        "sample_us": 900.0 if n != 30 else 40_000.0,
+        "total_commands_processed": 100 * n,
+        "evicted_keys": n,
+        "rejected_connections": 0,
+        "total_forks": n // 25,
+    }
+    for n in range(50)
+]
+TURNS = [
+    {
+        "elapsed_s": 0.02 * n,
+        "conversation": n % 30,
+        "turn": n // 30,
+        "response_us": 1000.0 + n % 7,
+        "outcome": "timeout" if 200 <= n < 240 else "ok",
+        "service_us": 200.0 if n < 220 else 900.0,
+    }
+    for n in range(450)
+]
+ODD_LINE = "1:M 14 Nov 2023 22:13:25.000 # <script>alert</script> $x^2$\n"
+AWAY = {
+    "elapsed_s": 4.0,
+    "duration_s": 0.8,
+    "kind": "fault",
+    "label": "freeze",
+    "detail": UNANSWERED,
+}
+RUNS = {
+    "not begun": {"measured_s": None},
+    "sampled": {"experiment": {"scenario": ""}, "samples": SAMPLES, "snapshots": [snapshot(0.0)]},
+    "without samples": {"operations": TURNS},
+    "interrupted": {"status": "interrupted", "operations": TURNS[:7], "samples": SAMPLES[:2]},
+}
+OUTAGE = {"operations": TURNS, "samples": SAMPLES, "events": [AWAY]}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Each odd run, made once."""
+
+    @cache
+    def make(name):
+        return make_run(tmp_path_factory.mktemp("odd") / "odd", **(RUNS | {"outage": OUTAGE})[name])
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_left_open():
+    """pyplot keeps every figure that it made; ours make none there."""
+    before = plt.get_fignums()
+    yield
+    assert plt.get_fignums() == before
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_chart_of_the_golden_run_says_what_it_found(golden, name):
+    """The title is the finding, no figure is a nan, and every word can be read."""
+    chart = golden(FIGURES[name])
+
+    said = f"{chart.title} {chart.reading}"
+    assert len(chart.title) > 20
+    assert chart.reading.endswith(".")
+    assert "nan" not in said
+    assert crowded(chart.figure) == []
+
+
+@pytest.mark.parametrize("odd", RUNS)
+@pytest.mark.parametrize("name", FIGURES)
+def test_chart_of_an_odd_run_draws_and_invents_nothing(made, name, odd):
+    """Empty panels say why; what is not known is no figure."""
+    chart = FIGURES[name](made(odd))
+
+    said = f"{chart.title} {chart.reading}"
+    assert chart.reading.endswith(".")
+    assert "nan" not in said
+    assert crowded(chart.figure) == []
+    for ax in chart.figure.axes:
+        assert ax.lines or ax.patches or ax.collections or ax.texts
+    if odd == "not begun":
+        assert "%" not in said
+
+
+@pytest.mark.parametrize("odd", RUNS)
+@pytest.mark.parametrize("name", TABLES)
+def test_table_of_an_odd_run_is_made(made, name, odd):
+    """Also without a row, when its words are left; and without a nan."""
+    told = TABLES[name](made(odd))
+
+    text = told._repr_html_()
+    assert ("<table" in text) == bool(len(told.rows))
+    assert text.startswith("<p>Words.</p>")
+    assert "Words." in repr(told)
+    assert "nan" not in text.casefold()
+
+
+def test_sampled_run_has_charts_of_the_server_s_side(made):
+    """Where no turns are ours, its replies are looked at, and the one that stood out is found."""
+    run = made("sampled")
+
+    assert "replies" in figure_latency(run).title
+    assert "1 spike" in figure_spikes(run).reading
+    assert spikes_of(run)["of"].tolist() == ["INFO"]
+    assert "not known" in figure_breaker(run).title
+
+
+def test_outage_is_the_cause_of_its_spike_and_its_end_is_told(made):
+    """Half of those who came meanwhile failed at once."""
+    run = made("outage")
+
+    assert "at once" in figure_breaker(run).title
+    assert "After freeze at 4 s turns were carried out again" in figure_breaker(run).reading
+    assert figure_outcomes(run).title == "8.89 % of the turns failed, most by timeout"
+
+
+def test_run_that_was_cut_short_says_so_in_its_title(made):
+    """What it shows is of a part."""
+    chart = figure_spikes(made("interrupted"))
+
+    assert chart.title.endswith("(interrupted)")
+
+
+def test_lines_of_a_log_are_shown_as_text_whatever_they_hold(tmp_path):
+    """A line is no markup, and no formula."""
+    run = make_run(tmp_path / "run", log=ODD_LINE)
+
+    assert "<script>" not in TABLES["patterns"](run)._repr_html_()
+    assert "<script>alert" in figure_patterns(run).title
+
+
+def test_two_tables_on_a_page_do_not_share_the_ids_of_their_cells():
+    """What is set for a cell of one would be set for the other's too."""
+    run = Run(GOLDEN)
+
+    ids = [set(re.findall(r'id="(\w+)"', TABLES[name](run)._repr_html_())) for name in TABLES]
+
+    assert sum(map(len, ids)) == len(set().union(*ids))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("odd", ODD)
+def test_charts_of_runs_that_are_hard_to_draw_can_be_read(tmp_path, odd):
+    """Flat, empty, ten hours long, with names that fill a line."""
+    run = ODD[odd](tmp_path / "run")
+
+    charts = {name: make(run) for name, make in FIGURES.items()}
+
+    problems = {name: crowded(chart.figure) for name, chart in charts.items()}
+    assert {name: found for name, found in problems.items() if found} == {}
+    assert not any("nan" in f"{chart.title} {chart.reading}" for chart in charts.values())
