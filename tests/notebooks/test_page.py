@@ -10,6 +10,7 @@ from tests.capabilities import chromium
 from tests.conftest import GOLDEN
 from workbench.diagnostics.finding import Finding, Findings
 from workbench.diagnostics.slo import Slo, judge, read_slo
+from workbench.reports.page import page_of_run
 from workbench.reports.render import render
 from workbench.runs.run import Run
 
@@ -23,7 +24,7 @@ document.title = `page ${wide} of ${room}, charts ${document.querySelectorAll("i
 def page(tmp_path_factory):
     """The golden run's page with objectives on it, and a script at its end that measures it."""
     run = Run(shutil.copytree(GOLDEN, tmp_path_factory.mktemp("page") / "tiny"))
-    path = render(run, slo=judge(run, read_slo()))
+    path = render(run, "10-eviction", slo=judge(run, read_slo()))
     path.write_text(path.read_text().replace("</body>", MEASURE))
     return path
 
@@ -62,13 +63,13 @@ def test_page_says_what_became_of_each_objective(page):
     assert "points over" in next(row[-1] for row in told if row[0] == "fail")
 
 
-def test_page_of_a_run_whose_rules_hold_begins_with_the_objective_that_broke(tmp_path):
+def test_page_of_a_run_whose_rules_hold_begins_with_the_objective_that_broke():
     """The rules' first finding would not be what the verdict rests on."""
-    run = Run(shutil.copytree(GOLDEN, tmp_path / "tiny"))
+    run = Run(GOLDEN)
     found = Finding(rule="x", title="?", severity="critical", verdict="unknown", says="who knows")
     slo = judge(run, Slo("slo.toml", response_p99_s=0.001))
 
-    text = render(run, findings=Findings([found]), slo=slo).read_text()
+    text = page_of_run(run, Findings([found]), slo, [])
 
-    assert '<section class="verdict fail">' in text
+    assert '<section class="card verdict fail" id="verdict">' in text
     assert f'<p class="says">{slo.says}.</p>' in text

@@ -6,8 +6,8 @@ longer than ``--help`` may. Importing a family registers its commands; the order
 """
 
 # ruff: noqa: F401, I001
-from workbench.cli import run, capacity, judge, errors, evictions, show, aof, doctor, watch, health
-from workbench.cli import sample, export, alerts, serve, config, backup, state, bench
+from workbench.cli import run, capacity, judge, report, errors, evictions, show, aof, doctor, watch
+from workbench.cli import health, sample, export, alerts, serve, config, backup, state, bench
 from workbench.cli.app import EXIT_CODES, app, main
 
 __all__ = ["EXIT_CODES", "app", "main"]
