@@ -174,4 +174,5 @@ def _kept(scratch: Path, run: Run, name: str, html: str, sections: Sequence[Sect
         if file.is_dir():
             raise ReportError(f"{file} is a folder, and a file of the report belongs there")
         os.replace(scratch / file.name, file)  # noqa: PTH105
+    files[-1].with_suffix(".pdf").unlink(missing_ok=True)  # it was printed of the page of before
     return files
