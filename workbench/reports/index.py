@@ -3,10 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from workbench.diagnostics.finding import Finding, Findings, Verdict
+from workbench.diagnostics.slo import SloFindings
 from workbench.errors import UsageError
 from workbench.reports.page import template
 from workbench.runs.files import write_whole
@@ -17,6 +19,14 @@ __all__ = ["INDEX", "write_index"]
 INDEX: Final = "index.html"
 
 _NOT_JUDGED: Final = "not judged"
+
+
+class _Judged(msgspec.Struct):
+    """What ``findings.json`` holds."""
+
+    verdict: Verdict
+    findings: list[Finding]
+    slo: SloFindings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +70,10 @@ def _row(entry: RunEntry, folder: Path) -> _Row:
 def _judged(run_dir: Path) -> tuple[str, str]:
     """The verdict and its sentence by findings.json; that there is none, if there is none."""
     try:
-        told: Any = msgspec.json.decode((run_dir / "findings.json").read_bytes())
-        verdict, findings = str(told["verdict"]), told["findings"]
-        by_objectives = told.get("slo") if verdict != _gravest(findings) else None
-        says = by_objectives["says"] if by_objectives else _first(findings, verdict)
-    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        judged = msgspec.json.decode((run_dir / "findings.json").read_bytes(), type=_Judged)
+    except (OSError, msgspec.DecodeError):
         return _NOT_JUDGED, ""
-    return verdict, says
-
-
-def _gravest(findings: list[dict[str, Any]]) -> str:
-    weighing = {found["verdict"] for found in findings if found["severity"] != "info"}
-    return next((word for word in ("fail", "unknown", "pass") if word in weighing), "")
-
-
-def _first(findings: list[dict[str, Any]], verdict: str) -> str:
-    says = (f["says"] for f in findings if f["severity"] != "info" and f["verdict"] == verdict)
-    return str(next(says, ""))
+    findings = Findings(judged.findings)
+    if judged.slo is not None and findings.verdict != "fail":
+        return judged.verdict, judged.slo.says
+    return judged.verdict, findings.head.says if findings else ""
