@@ -11,7 +11,6 @@ import pytest
 
 from tests.conftest import GOLDEN
 from tests.notebooks.test_form import READERS
-from workbench import checkout
 from workbench.diagnostics.finding import FINDINGS_MIME, evaluate
 from workbench.errors import ParameterError, ReportError, RunError
 from workbench.reports.render import render
@@ -172,25 +171,6 @@ def test_unknown_notebook_is_refused_with_the_nearest(tiny_run):
     """A typing error is not a missing file."""
     with pytest.raises(ParameterError, match="'10-evicton'; did you mean '10-eviction'"):
         render(tiny_run, "10-evicton")
-
-
-@pytest.fixture
-def own_notebook(tmp_path, monkeypatch):
-    """Write a notebook of one's own, where notebooks are looked for."""
-
-    def write(name, **cells):
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
-        for identifier, source in cells.items():
-            cell = nbformat.v4.new_code_cell(source)
-            cell.id = identifier
-            if identifier == "parameters":
-                cell.metadata["tags"] = ["parameters"]
-            notebook.cells.append(cell)
-        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
-        monkeypatch.setattr(checkout, "notebooks_dir", lambda: tmp_path)
-
-    return write
 
 
 RUN_DIR = 'run_dir: str = "x"  # a run'

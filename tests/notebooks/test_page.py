@@ -14,9 +14,12 @@ from workbench.reports.page import page_of_run
 from workbench.reports.render import render
 from workbench.runs.run import Run
 
+SCHEME = "--blink-settings=preferredColorScheme"
 MEASURE = """<script>
 const wide = document.documentElement.scrollWidth, room = window.innerWidth;
-document.title = `page ${wide} of ${room}, charts ${document.querySelectorAll("img").length}`;
+const ground = getComputedStyle(document.body).backgroundColor;
+const charts = document.querySelectorAll("img").length;
+document.title = `page ${wide} of ${room}, charts ${charts}, on ${ground}`;
 </script></body>"""
 
 
@@ -33,22 +36,40 @@ def page(tmp_path_factory):
 @pytest.mark.parametrize("width", [1280, 500])
 def test_page_fits_its_window(page, tmp_path, width):
     """Nothing sticks out at the side, on a desk or on a phone: wide charts scroll by themselves."""
+    title = seen(page, tmp_path, f"--window-size={width},900")
+
+    wide, room, charts = map(int, re.search(r"page (\d+) of (\d+), charts (\d+)", title).groups())
+    assert room <= width
+    assert wide <= room
+    assert charts == 2
+
+
+@pytest.mark.capability("chromium")
+def test_page_is_light_or_dark_as_its_reader_has_it(page, tmp_path):
+    """It follows the setting of the system: 0 is dark, 1 is light."""
+    grounds = [
+        re.search(r"on rgb\((\d+)", seen(page, tmp_path / scheme, f"{SCHEME}={scheme}"))[1]
+        for scheme in "01"
+    ]
+
+    dark, light = map(int, grounds)
+    assert dark < 60
+    assert light > 200
+
+
+def seen(page, folder, *more):
+    """What a browser makes of the page, as the script at its end tells it."""
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
     options += ["--disable-background-networking", "--disable-component-update"]
-    options += [f"--user-data-dir={tmp_path}", f"--window-size={width},900", "--dump-dom"]
+    options += [f"--user-data-dir={folder}", "--dump-dom", *more]
 
-    dom = subprocess.run(
+    return subprocess.run(
         [chromium(), *options, page.as_uri()],
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     ).stdout
-
-    wide, room, charts = map(int, re.search(r"page (\d+) of (\d+), charts (\d+)", dom).groups())
-    assert room <= width
-    assert wide <= room
-    assert charts == 2
 
 
 def test_page_says_what_became_of_each_objective(page):

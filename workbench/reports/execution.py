@@ -25,7 +25,7 @@ from workbench.state.redaction import redact
 __all__ = ["Executor", "redacted"]
 
 _PICTURE: Final = re.compile(r"(data:image/svg\+xml;base64,)([A-Za-z0-9+/=]+)")
-_LABEL: Final = re.compile(r"<!--(.*?)-->|>([^<>]+)<", re.DOTALL)
+_LABEL: Final = re.compile(r"<!--(.*?)-->|>([^<>]+)(?=<)", re.DOTALL)
 _LEFT_OUT: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="720" height="60"><text x="10" y="35" '
     'font-family="sans-serif" fill="#888">left out: a secret was drawn in this chart</text></svg>'
