@@ -1,12 +1,16 @@
 """Executor: one Python process in which notebooks are executed, each of them from nothing."""
 
+import asyncio
 import base64
 import binascii
 import contextlib
 import io
 import logging
 import re
+import signal
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -31,6 +35,7 @@ _LEFT_OUT: Final = (
     'font-family="sans-serif" fill="#888">left out: a secret was drawn in this chart</text></svg>'
 )
 _READY_S: Final = 60
+_POLL_S: Final = 0.5
 
 
 class Executor:
@@ -43,7 +48,8 @@ class Executor:
     """
 
     def __init__(self) -> None:
-        self._kernel: AsyncKernelManager | None = None
+        self._kernel: _Kernel | None = None
+        self._interrupted = False
 
     def __enter__(self) -> Self:
         return self
@@ -54,8 +60,7 @@ class Executor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._kernel is not None:
-            run_sync(self._kernel.shutdown_kernel)(now=True)
+        self._end()
 
     def execute(
         self, source: Path, scratch: Path, parameters: Mapping[str, Any]
@@ -70,7 +75,18 @@ class Executor:
 
         Raises:
             ReportError: it failed, was killed, or did not come to its end; the message says where.
+            KeyboardInterrupt: a person ended it.
         """
+        try:
+            with self._ended_by_interrupt():
+                return self._execute(source, scratch, parameters)
+        except BaseException:
+            self._end()  # while its folder is there: in one that is gone it would make another
+            raise
+
+    def _execute(
+        self, source: Path, scratch: Path, parameters: Mapping[str, Any]
+    ) -> nbformat.NotebookNode:
         working = scratch / source.name
         # papermill's own log is noise here: what matters is raised.
         logging.getLogger("papermill").setLevel(logging.ERROR)
@@ -84,7 +100,7 @@ class Executor:
                     progress_bar=False,
                     km=self._started(scratch),
                 )
-                self._forget()
+                run_sync(self._forget)()
         except PapermillExecutionError as error:
             cell = _failed_cell(working)
             raise ReportError(
@@ -101,28 +117,94 @@ class Executor:
         whole: nbformat.NotebookNode = redacted(notebook)
         return whole
 
-    def _started(self, scratch: Path) -> AsyncKernelManager:
+    @contextmanager
+    def _ended_by_interrupt(self) -> Iterator[None]:
+        """
+        Have Ctrl-C end the process that executes, which ends the waiting for it.
+
+        Raised wherever it happens to be, it may be lost among the callbacks of the connection, and
+        the answer for which that waits never comes.
+        """
+        if threading.current_thread() is not threading.main_thread():  # signals come to that one
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
+
+        def end(*_: object) -> None:
+            self._interrupted = True
+            if self._kernel is not None:
+                self._kernel.kill()
+
+        signal.signal(signal.SIGINT, end)
+        try:
+            yield
+        except ReportError:
+            if not self._interrupted:
+                raise
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if self._interrupted:
+            raise KeyboardInterrupt
+
+    def _started(self, scratch: Path) -> "_Kernel":
         if self._kernel is None:
             # Its connection file holds a key; here a later report removes what a kill leaves.
             connection = str(scratch / "kernel.json")
-            # The manager without Async would wait for the answers of one that was killed for ever.
-            self._kernel = AsyncKernelManager(kernel_name="python3", connection_file=connection)
+            self._kernel = _Kernel(kernel_name="python3", connection_file=connection)
             # ipykernel warns at each start that its loopback sockets are not encrypted, and now and
             # then logs the interrupt by which it is ended. A failed cell is raised.
             run_sync(self._kernel.start_kernel)(
                 extra_arguments=["--log-level=50"], cwd=str(notebooks_dir())
             )
+            if self._interrupted:  # when there was nothing to kill yet
+                self._kernel.kill()
         return self._kernel
 
-    def _forget(self) -> None:
+    async def _forget(self) -> None:
         assert self._kernel is not None, "a notebook was executed in it"
-        client = self._kernel.blocking_client()
+        self._kernel.disconnect()
+        client = self._kernel.client()
         client.start_channels()
-        try:
-            client.wait_for_ready(timeout=_READY_S)
-            client.execute("get_ipython().reset(new_session=True)", silent=True, reply=True)
-        finally:
+        await client.wait_for_ready(timeout=_READY_S)
+        reset = "get_ipython().reset(new_session=True)"
+        asked = asyncio.ensure_future(client.execute(reset, silent=True, reply=True))
+        while not (await asyncio.wait([asked], timeout=_POLL_S))[0]:
+            if not await client.is_alive():
+                asked.cancel()
+                raise RuntimeError("Kernel died")
+        self._kernel.disconnect()
+
+    def _end(self) -> None:
+        if self._kernel is not None:
+            self._kernel.disconnect()
+            run_sync(self._kernel.shutdown_kernel)(now=True)
+            self._kernel = None
+
+
+class _Kernel(AsyncKernelManager):
+    """
+    The process, and every connection to it: one that is left open keeps us from ending.
+
+    The manager without Async would wait for the answers of a process that was killed for ever.
+    """
+
+    def client(self, **options: Any) -> Any:
+        """A connection of its own."""
+        made = super().client(**options)
+        self._clients = [*getattr(self, "_clients", ()), made]
+        return made
+
+    def kill(self) -> None:
+        """End the process; whoever waits for its answers is told that it died."""
+        process = getattr(self.provisioner, "process", None)
+        if process is not None:
+            process.kill()
+
+    def disconnect(self) -> None:
+        """Close them all."""
+        for client in getattr(self, "_clients", ()):
             client.stop_channels()
+        self._clients = []
 
 
 def redacted(value: Any) -> Any:
@@ -166,11 +248,12 @@ def _picture(encoded: str) -> str:
 def _failed_cell(executed: Path) -> str:
     """The id of the cell that holds the error."""
     notebook = nbformat.read(executed, as_version=4)  # type: ignore[no-untyped-call]
-    return next(
+    failed = (
         str(cell.id)
         for cell in notebook.cells
         if any(output.output_type == "error" for output in cell.get("outputs", []))
     )
+    return next(failed, "unknown")
 
 
 def _unfinished(notebook: nbformat.NotebookNode) -> str:
