@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.browser import find_chromium
 from workbench.errors import nearest
 from workbench.server import binary
 
@@ -57,8 +58,8 @@ def _named_network_namespaces() -> bool:
 
 def chromium() -> str | None:
     """The browser on PATH, under any of its names."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next(filter(None, map(shutil.which, names)), None)
+    found = find_chromium()
+    return str(found) if found else None
 
 
 @cache
@@ -104,6 +105,7 @@ KNOWN: dict[str, Callable[[], object]] = {
     "chromium": chromium,
     "compiler": lambda: sys.platform == "linux" and shutil.which("cc"),
     "compose": compose,
+    "crontab": lambda: shutil.which("crontab"),
     "docker": lambda: shutil.which("docker"),
     "embedded-server": binary.embedded_path,
     "mount": _mount,
@@ -113,6 +115,7 @@ KNOWN: dict[str, Callable[[], object]] = {
     "procfs": lambda: Path("/proc/self/cwd").exists(),
     "redis-cli": lambda: shutil.which("redis-cli"),
     "redis-on-path": lambda: shutil.which("redis-server"),
+    "systemd-analyze": lambda: shutil.which("systemd-analyze"),
     "root": lambda: hasattr(os, "geteuid") and os.geteuid() == 0,
     "uv": uv,
 }

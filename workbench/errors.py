@@ -15,6 +15,8 @@ Every error that the workbench raises on purpose, except those of ``workbench.st
     │   ├── ServerMissingError  no server binary on this machine
     │   └── ServerNotReadyError it was started, and does not answer
     ├── BackupFailedError       a backup could not be taken; nothing of it is kept
+    ├── BrowserError            no Chromium, or it made no PDF
+    ├── PlaceError              a folder, near or far, cannot be read or written to
     ├── RunFailedError          an experiment broke off; what it recorded is kept
     └── ReportError             a notebook failed while it was executed
 
@@ -28,9 +30,11 @@ __all__ = [
     "AofError",
     "BackupFailedError",
     "BackupRefusedError",
+    "BrowserError",
     "ColumnMissingError",
     "ExperimentError",
     "ParameterError",
+    "PlaceError",
     "ReportError",
     "RunError",
     "RunFailedError",
@@ -98,7 +102,15 @@ class ServerNotReadyError(ServerError):
 
 
 class BackupFailedError(WorkbenchError):
-    """A backup could not be taken, or its place cannot be read or written to."""
+    """A backup could not be taken."""
+
+
+class BrowserError(WorkbenchError):
+    """There is no Chromium on this machine, or it did not print the page."""
+
+
+class PlaceError(WorkbenchError):
+    """A folder, near or far, cannot be read or written to."""
 
 
 class RunFailedError(WorkbenchError):

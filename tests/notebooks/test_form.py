@@ -8,6 +8,8 @@ import nbformat
 import papermill
 import pytest
 
+from workbench.runs.parameters import known_kind
+
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 TOUR = next(path for path in NOTEBOOKS if path.stem == "00-tour")
 LOST_UPDATES = next(path for path in NOTEBOOKS if path.stem == "40-lost-updates")
@@ -105,6 +107,19 @@ def test_parameters_are_typed_and_explained(path):
 
 
 @each_notebook
+def test_types_of_parameters_can_be_checked(path):
+    """And the notebook does so itself: ``papermill`` by hand takes whatever it is given."""
+    setup = next(cell for cell in code(path) if cell.id == "setup")
+
+    kinds = [
+        about["inferred_type_name"] for about in papermill.inspect_notebook(str(path)).values()
+    ]
+
+    assert [kind for kind in kinds if not known_kind(kind)] == []
+    assert "\n\ncheck_parameters(globals())" in setup.source
+
+
+@each_notebook
 def test_cells_call_the_package_and_hold_no_logic(path):
     """A def, a class or a loop in a notebook is a function that has not moved house yet."""
     logic = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.Lambda)
@@ -148,7 +163,7 @@ def test_tour_may_start_something():
 
 def test_lost_updates_starts_what_it_compares():
     """It measures, and reads no run."""
-    assert rooms(LOST_UPDATES) == {"benches", "plots"}
+    assert rooms(LOST_UPDATES) == {"benches", "plots", "runs"}
 
 
 def test_policies_makes_the_runs_that_it_compares():

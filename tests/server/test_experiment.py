@@ -49,7 +49,7 @@ def test_last_two_lines_are_the_run_and_its_report(finished):
     assert code in {0, 1, 3}, err
     assert err == ""
     assert run == only_run(folder)
-    assert report == run / "report" / "10-eviction.html"
+    assert report == run / "report" / "report.html"
     assert report.stat().st_size > 10_000
 
 

@@ -10,16 +10,15 @@ from workbench.cli import (
     run,
     capacity,
     judge,
+    report,
     compare,
     errors,
     evictions,
     show,
     aof,
     doctor,
-    watch,
-    health,
 )
-from workbench.cli import sample, export, alerts, serve, config, backup, state, bench
+from workbench.cli import watch, health, sample, export, alerts, serve, config, backup, state, bench
 from workbench.cli.app import EXIT_CODES, app, main
 
 __all__ = ["EXIT_CODES", "app", "main"]

@@ -1,4 +1,4 @@
-"""``workbench seal``, ``check`` and ``report``: what is done with a run that was recorded."""
+"""``workbench seal`` and ``check``: what is done with a run that was recorded."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ from workbench.cli.app import (
 )
 from workbench.cli.outputs import Junit, Markdown, SloFile, read_outputs
 
-__all__ = ["check", "report", "seal"]
+__all__ = ["check", "name_skipped", "seal"]
 
 
 @app.command()
@@ -75,7 +75,7 @@ def check(
 
     outputs = read_outputs(slo, markdown, junit)
     opened = open_run(run)
-    _name_skipped(run, opened.path)
+    name_skipped(run, opened.path)
     judged = outputs.judge(opened, quiet=as_json)
     if as_json:
         tell(judged.told)
@@ -85,46 +85,7 @@ def check(
         raise typer.Exit(exit_code(opened, judged.findings, judged.slo))
 
 
-@app.command()
-def report(
-    run: RunName = "latest",
-    notebook: Annotated[
-        str, typer.Option(help="A notebook of notebooks/, without its ending.")
-    ] = "10-eviction",
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--parameter", "-p", metavar="NAME=VALUE", help="Of the notebook; one a time."
-        ),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """
-    Write a report on a sealed run; needs no server.
-
-    Executes a notebook on the run, and puts it on one page that holds all that it shows.
-
-    \b
-    Examples:
-      workbench report
-      workbench report latest --notebook 20-latency
-    """
-    from workbench.checkout import find_notebook
-    from workbench.runs.run import open_run
-
-    opened = open_run(run)
-    find_notebook(notebook)  # before the seconds that what executes it takes to be imported
-    from workbench.reports.render import read_parameters, render
-
-    _name_skipped(run, opened.path)
-    page = render(opened, notebook, parameters=read_parameters(notebook, parameter or []))
-    if as_json:
-        tell({"run": str(opened.path.resolve()), "report": str(page.resolve())})
-    else:
-        typer.echo(near(page))
-
-
-def _name_skipped(asked: str, taken: Path) -> None:
+def name_skipped(asked: str, taken: Path) -> None:
     """Say which newer runs were not taken for the latest, since they are not sealed."""
     from workbench.runs.listing import every_run
 

@@ -25,6 +25,7 @@ def run_facts(run: "Run") -> dict[str, str]:
         "Began": began(manifest.started_unix_s),
         "Server": f"{server_name(manifest.server)}, "
         f"{manifest.server.get('allocator', 'allocator unknown')}",
+        **_limits(manifest.server.get("config", {})),
         **_load(run),
         **_faults(experiment),
         "Host": f"{host.get('cores') or 'unknown'} cores, memory limit {limit} "
@@ -33,6 +34,18 @@ def run_facts(run: "Run") -> dict[str, str]:
         "Workbench": f"{manifest.versions.get('workbench', 'unknown')} "
         f"{manifest.commit[:8]}{changed}".strip(),
     }
+
+
+def _limits(config: Mapping[str, str]) -> dict[str, str]:
+    """The settings on which eviction and persistence rest; nothing if none was to be read."""
+    if "maxmemory" not in config:
+        return {}
+    cap = format_bytes(int(config["maxmemory"])) if int(config["maxmemory"]) else "none"
+    policy = config.get("maxmemory-policy", "unknown")
+    aof = "no AOF"
+    if config.get("appendonly") == "yes":
+        aof = f"AOF fsync {config.get('appendfsync', 'unknown')}"
+    return {"Limits": f"maxmemory {cap}, {policy}, {aof}"}
 
 
 def _load(run: "Run") -> dict[str, str]:

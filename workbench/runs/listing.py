@@ -64,13 +64,13 @@ def list_runs() -> Runs:
     return Runs(entry for entry in every_run() if entry.status in _SEALED)
 
 
-def every_run() -> Runs:
-    """All runs, sealed or not, the latest last."""
-    return Runs(_entries())
+def every_run(folder: Path | None = None) -> Runs:
+    """All runs of a folder, sealed or not, the latest last; of ``runs_dir()``, if None."""
+    return Runs(_entries(runs_dir() if folder is None else folder))
 
 
-def _entries() -> Iterator[RunEntry]:
-    for path in sorted(found.parent for found in runs_dir().glob(f"*/{MANIFEST}")):
+def _entries(folder: Path) -> Iterator[RunEntry]:
+    for path in sorted(found.parent for found in folder.glob(f"*/{MANIFEST}")):
         try:
             manifest = read_manifest(path)
         except RunError as error:

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from botocore.validate import ParamValidator
 
-from workbench.errors import BackupFailedError, BackupRefusedError, UsageError
+from workbench.errors import BackupFailedError, BackupRefusedError, PlaceError, UsageError
+from workbench.place import Place
 from workbench.server.backup import take
 from workbench.server.backup.aof import Damaged, end_of_commands
-from workbench.server.backup.place import Place
 from workbench.server.backup.record import (
     Backup,
     BackupFile,
@@ -196,7 +196,7 @@ def test_place_that_takes_no_more_is_named(tmp_path):
     (tmp_path / "b").write_text("x")
 
     with (
-        pytest.raises(BackupFailedError, match="b/new cannot be written to"),
+        pytest.raises(PlaceError, match="b/new cannot be written to"),
         Place(str(tmp_path / "b")).at("new").writing("data/x"),
     ):
         pass
@@ -256,7 +256,7 @@ def test_new_backup_is_named_when_older_ones_cannot_be_removed(tmp_path, monkeyp
     """It is complete: what failed came after."""
 
     def fail(*_):
-        raise BackupFailedError("no right")
+        raise PlaceError("no right")
 
     monkeypatch.setattr(take, "prune", fail)
     monkeypatch.setattr(take, "connect", lambda *_, **__: io.BytesIO())

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from workbench.errors import BackupRefusedError, nearest
-from workbench.server.backup.place import Place
+from workbench.place import Place
 from workbench.units import format_count
 
 __all__ = [

@@ -20,8 +20,8 @@ from workbench.errors import (
     ServerMissingError,
     ServerNotReadyError,
 )
+from workbench.place import Place
 from workbench.runs.lock import hold
-from workbench.server.backup.place import Place
 from workbench.server.backup.record import DATA, Backup, Database
 from workbench.server.binary import ServerBinary, find_binary
 from workbench.server.process import PrivateServer, newer, stamp, tail

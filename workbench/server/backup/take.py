@@ -17,13 +17,14 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from workbench import __version__
 from workbench.errors import (
     BackupFailedError,
+    PlaceError,
     ServerNotReadyError,
     TargetRefusedError,
     UsageError,
     nearest,
 )
+from workbench.place import Place
 from workbench.server.backup.aof import REWRITING, cut_aof, settled
-from workbench.server.backup.place import Place
 from workbench.server.backup.record import (
     DATA,
     Backup,
@@ -107,7 +108,8 @@ def take_backup(
     Raises:
         UsageError: an argument makes no sense, or the files are not to be had from here.
         ServerNotReadyError: nothing answers there, or not to this user.
-        BackupFailedError: no consistent copy was to be had, or the place does not take it.
+        BackupFailedError: no consistent copy was to be had.
+        PlaceError: the place does not take it.
     """
     if kind not in KINDS:
         raise UsageError(f"there is no kind of backup {kind!r}{nearest(kind, KINDS)}")
@@ -135,7 +137,7 @@ def take_backup(
             _copy(cut, here, backup, progress)
     try:
         removed = prune(place, keep, backup.source, now) if keep else []
-    except BackupFailedError as error:
+    except PlaceError as error:
         raise BackupFailedError(
             f"{here} is complete; older backups were not removed for it: {error}"
         ) from None
@@ -332,7 +334,7 @@ def _copy(cut: _Cut, here: Place, backup: Backup, progress: Callable[[str], None
                 )
         write_backup(here, backup)
     except BaseException:
-        with suppress(BackupFailedError):  # without its record it is no backup anyway
+        with suppress(PlaceError):  # without its record it is no backup anyway
             here.remove()
         raise
 

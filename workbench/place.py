@@ -1,4 +1,4 @@
-"""Where backups are kept: a local folder, or whatever else fsspec has an adapter for."""
+"""Where backups and reports are kept: a local folder, or what else fsspec has an adapter for."""
 
 import os
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from typing import Any, BinaryIO, Final
 import fsspec  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
-from workbench.errors import BackupFailedError, UsageError, WorkbenchError, nearest
+from workbench.errors import PlaceError, UsageError, WorkbenchError, nearest
 from workbench.runs.files import write_whole
-from workbench.state import redact
+from workbench.state.redaction import redact
 
 __all__ = ["Place"]
 
@@ -34,9 +34,7 @@ class Place:
 
     def __init__(self, url: str) -> None:
         if not url.strip():
-            raise UsageError(
-                "the folder for backups has no name; write backups or s3://bucket/redis"
-            )
+            raise UsageError("the folder has no name; write backups or s3://bucket/redis")
         protocol = url.partition("://")[0]
         try:
             self._fs, self._root = fsspec.core.url_to_fs(url)
@@ -126,6 +124,23 @@ class Place:
             else:
                 self._fs.pipe_file(self._path(name), content)
 
+    def put(self, file: Path, name: str) -> "Place":
+        """
+        A copy of a local file in it, whole or not at all; of a far place, as its protocol has it.
+
+        Adapters of object stores give it the type that its ending says, so that a browser shows a
+        page and does not save it.
+        """
+        path = self._path(name)
+        with self._telling("written to"):
+            if self._local:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                write_whole(Path(path), file.read_bytes())
+            else:
+                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+                self._fs.put_file(str(file), path)
+        return self.at(name)
+
     def remove(self, name: str = "") -> None:
         """It, or a file or folder in it, with all that is below; nothing if it is not there."""
         with self._telling("removed from"), suppress(FileNotFoundError):
@@ -158,7 +173,7 @@ class Place:
             raise
         except Exception as error:  # an adapter raises whatever its library does
             said: Any = str(error) or type(error).__name__
-            raise BackupFailedError(f"{self} cannot be {what}: {redact(str(said))}") from error
+            raise PlaceError(f"{self} cannot be {what}: {redact(str(said))}") from error
 
 
 def _below_here(root: str) -> bool:
