@@ -175,8 +175,11 @@ _KINDS = {**dict.fromkeys(PERCENTILES, float), "count": int}
 
 def _percentiles(column: str, *names: str) -> str:
     """Nearest-rank percentiles in SQL, each null where there are too few turns."""
+    named = names or tuple(PERCENTILES)
+    # All of one list: each by itself would keep all values of its own.
+    shares = [PERCENTILES[name] for name in named]
     return ", ".join(
         f"case when count({column}) >= {LEAST[name]} "
-        f"then quantile_disc({column}, {PERCENTILES[name]})::double end as {name}"
-        for name in names or PERCENTILES
+        f"then quantile_disc({column}, {shares})[{at}]::double end as {name}"
+        for at, name in enumerate(named, start=1)
     )
