@@ -15,6 +15,7 @@ Every error that the workbench raises on purpose, except those of ``workbench.st
     │   ├── ServerMissingError  no server binary on this machine
     │   └── ServerNotReadyError it was started, and does not answer
     ├── BackupFailedError       a backup could not be taken; nothing of it is kept
+    ├── PlaceError              a folder, near or far, cannot be read or written to
     ├── RunFailedError          an experiment broke off; what it recorded is kept
     └── ReportError             a notebook failed while it was executed
 
@@ -31,6 +32,7 @@ __all__ = [
     "ColumnMissingError",
     "ExperimentError",
     "ParameterError",
+    "PlaceError",
     "ReportError",
     "RunError",
     "RunFailedError",
@@ -99,6 +101,10 @@ class ServerNotReadyError(ServerError):
 
 class BackupFailedError(WorkbenchError):
     """A backup could not be taken, or its place cannot be read or written to."""
+
+
+class PlaceError(WorkbenchError):
+    """A folder, near or far, cannot be read or written to."""
 
 
 class RunFailedError(WorkbenchError):

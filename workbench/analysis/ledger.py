@@ -121,16 +121,14 @@ def traced_rows(evictions: Turns, turns: Turns, keys: Turns) -> Rows:
     return events.keep(
         f"""
         with events as materialized (select *, row_number() over () as number from rows),
-        flows as materialized (
-            -- As numbers, since what is gathered for each event is to be small.
-            select flow, row_number() over () as flow_number from (select distinct flow from turns)
-        ), told as not materialized (
-            select conversation, unix_s as due_s, flow_number, ttl_s,
+        told as not materialized (
+            -- Flows by their hash, since what is gathered for each event is to be small.
+            select conversation, unix_s as due_s, hash(flow::varchar) as flow_hash, ttl_s,
             unix_s + response_us / 1e6 as completed_s,
             case when value_bytes > 0 then completed_s end as wrote_s,
             unix_s + (queue_us + lag_us) / 1e6 - age_s as found_s,
             operation = 'update' as goes_on
-            from turns join flows using (flow)
+            from turns
             union all by name
             select conversation, ttl_s, unix_s - age_s as found_s from keys
         ), pairs as not materialized (
@@ -140,16 +138,18 @@ def traced_rows(evictions: Turns, turns: Turns, keys: Turns) -> Rows:
             ) as written_s
             from told join events on events.conversation = told.conversation
         ), known as (
-            select number, arg_min(flow_number, due_s) as flow_number,
+            select number, arg_min(flow_hash, due_s) as flow_hash,
             max(written_s) as written_s, arg_max(ttl_s, written_s) as ttl_s,
             arg_min(goes_on, completed_s) filter (later) as awaited
             from pairs group by number
+        ), flows as (
+            select distinct flow::varchar as flow, hash(flow::varchar) as flow_hash from turns
         )
         select events.* exclude (number)
         replace (case when prefix = '' then '{NO_PREFIX}' else prefix::varchar end as prefix),
-        coalesce(flow::varchar, '{NO_FLOW}') as flow, unix_s - written_s as age_s,
+        coalesce(flow, '{NO_FLOW}') as flow, unix_s - written_s as age_s,
         ttl_s - (unix_s - written_s) as ttl_left_s, coalesce(awaited, false) as awaited
-        from events left join known using (number) left join flows using (flow_number)
+        from events left join known using (number) left join flows using (flow_hash)
         """,
         turns=needed_rows(turns, "unix_s", "conversation", "flow", "operation", "age_s", "ttl_s"),
         keys=needed_rows(keys, "unix_s", "conversation", "age_s", "ttl_s"),

@@ -51,7 +51,7 @@ def errors(
         from workbench.runs.run import open_run
 
         opened = open_run(run or "latest")
-        what, found, clock = opened.path.name, _of_run(opened), "UTC"
+        what, found, clock = opened.name, _of_run(opened), "UTC"
     if as_json:
         tell({"of": what, "patterns": _records(found)})
     else:
@@ -103,7 +103,7 @@ def _of_run(run: "Run") -> "pd.DataFrame":
         server_entries,
     )
 
-    logs = run.path / "logs"
+    logs = run.logs
     began_s = run.manifest.started_unix_s
     entries = [server_entries(_lines(log), log.name) for log in run.server_logs]
     entries += [load_entries(_lines(logs / "locust.log"), started_unix_s=began_s)]

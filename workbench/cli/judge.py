@@ -75,11 +75,11 @@ def check(
 
     outputs = read_outputs(slo, markdown, junit)
     opened = open_run(run)
-    _name_skipped(run, opened.path)
+    _name_skipped(run, Path(opened.name))
     judged = outputs.judge(opened, quiet=as_json)
     if as_json:
         tell(judged.told)
-    else:
+    elif judged.file is not None:
         typer.echo(near(judged.file))
     if not exit_zero:
         raise typer.Exit(exit_code(opened, judged.findings, judged.slo))
@@ -116,7 +116,7 @@ def report(
     find_notebook(notebook)  # before the seconds that what executes it takes to be imported
     from workbench.reports.render import read_parameters, render
 
-    _name_skipped(run, opened.path)
+    _name_skipped(run, Path(opened.name))
     page = render(opened, notebook, parameters=read_parameters(notebook, parameter or []))
     if as_json:
         tell({"run": str(opened.path.resolve()), "report": str(page.resolve())})

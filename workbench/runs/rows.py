@@ -1,6 +1,8 @@
 """Rows of a table that are worked on where they lie: SQL over Parquet parts, or over a frame."""
 
 import itertools
+import os
+import re
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +14,7 @@ from typing import Any, Final, Self
 import duckdb
 import pandas as pd
 
-from workbench.errors import RunError
+from workbench.errors import PlaceError, RunError
 
 __all__ = ["Rows"]
 
@@ -40,23 +42,26 @@ class Rows:
         self._begin(_engine().from_df(frame))
 
     @classmethod
-    def of_parts(cls, parts: Sequence[str], *, start_unix_s: float) -> Self:
+    def of_parts(
+        cls, parts: Sequence[str], *, start_unix_s: float, file_system: Any = None
+    ) -> Self:
         """
         The rows of Parquet files that have the same columns, and ``elapsed_s`` besides.
 
         Args:
-            parts: their paths, one at least.
+            parts: their paths or URLs, one at least.
             start_unix_s: from when ``elapsed_s`` counts.
+            file_system: of fsspec, that speaks to what the URLs name.
 
         Raises:
             RunError: one cannot be read.
         """
         rows = cls.__new__(cls)
-        try:
+        with _lock, _telling():
+            if file_system is not None:
+                _register(file_system)
             # By their own names alone: a folder called a=b would be read as a column of the table.
             found = _engine().read_parquet(list(parts), hive_partitioning=False)
-        except duckdb.Error as error:
-            raise _unreadable(error) from None
         rows._begin(found.project(f"*, unix_s - {start_unix_s!r}::double as elapsed_s"))
         return rows
 
@@ -107,16 +112,17 @@ class Rows:
 
         Raises:
             RunError: a file is damaged, or there is no room on disk for what is worked on.
+            PlaceError: what holds the files does not answer.
         """
         sql, given, held = self._asked(question, values)
-        # Rows never change: what was asked before, by another rule or chart, is known.
-        again = f"{sql} {given}" if len(held) == 1 else ""
+        again = _again(sql, given, values)
         if again in self._named.answers:
             return self._named.answers[again].copy()
         with _lock, _telling():
             answer = _engine().execute(sql, given).df()
         if again and len(answer) <= _ANSWER_ROWS_MAX:
             self._named.answers[again] = answer.copy()
+        del held
         return answer
 
     def keep(self, question: str, **values: Any) -> "Rows":
@@ -125,7 +131,10 @@ class Rows:
 
         What of it does not fit into memory lies on disk. Arguments and errors are those of ``ask``.
         """
-        sql, given, _held = self._asked(question, values)
+        sql, given, held = self._asked(question, values)
+        again = _again(sql, given, values)
+        if again in self._named.kept:
+            return self._named.kept[again]
         kept = object.__new__(Rows)
         kept._named = _Named("table")
         with _lock, _telling():
@@ -133,6 +142,9 @@ class Rows:
             kept._source = _engine().table(kept._named.name)
         kept._columns = tuple(kept._source.columns)
         kept._conditions, kept._values = (), {}
+        if again:
+            self._named.kept[again] = kept
+        del held
         return kept
 
     def _asked(
@@ -169,8 +181,16 @@ class _Named:
 
     def __init__(self, kind: str) -> None:
         self.name = next(_names)
+        # Rows never change: what was asked before, by another rule or chart, is known.
         self.answers: dict[str, pd.DataFrame] = {}
+        self.kept: dict[str, Rows] = {}
         weakref.finalize(self, _forget, kind, self.name)
+
+
+def _again(sql: str, given: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """The whole question, to know it again; empty if a frame is in it, which may change."""
+    framed = any(isinstance(value, pd.DataFrame) for value in values.values())
+    return "" if framed else f"{sql} {given}"
 
 
 def _forget(kind: str, name: str) -> None:
@@ -186,6 +206,21 @@ def _telling() -> Iterator[None]:
         raise _no_room(error) from None
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
         raise (_no_room if _FULL in str(error) else _unreadable)(error) from None
+    except duckdb.Error as error:
+        # What a file system of Python's raises comes as its traceback, and as no class of its own.
+        if type(error) is not duckdb.Error:
+            raise
+        said = [line for line in str(error).splitlines() if re.match(r"\w[\w.]*: ", line)]
+        raise PlaceError(f"the turns of the run cannot be read: {''.join(said[:1])}") from None
+
+
+def _register(file_system: Any) -> None:
+    """Have the engine read URLs of its protocol by it, and no longer by another."""
+    protocol = file_system.protocol
+    names = {protocol} if isinstance(protocol, str) else set(protocol)
+    for name in names & set(_engine().list_filesystems()):
+        _engine().unregister_filesystem(name)
+    _engine().register_filesystem(file_system)
 
 
 @cache
@@ -194,7 +229,7 @@ def _engine() -> duckdb.DuckDBPyConnection:
     engine = duckdb.connect(
         config={
             "memory_limit": _MEMORY,
-            "temp_directory": f"{tempfile.gettempdir()}/workbench-rows",
+            "temp_directory": f"{tempfile.gettempdir()}/workbench-rows-{os.getuid()}",
             # Nothing is fetched, and a question sees no variable of the program.
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
