@@ -125,12 +125,23 @@ class Rows:
         del held
         return answer
 
-    def keep(self, question: str, **values: Any) -> "Rows":
+    def keep(self, question: str, *, parts: int = 1, **values: Any) -> "Rows":
         """
         The answer as rows, for a question that takes long and whose answer is itself asked of.
 
-        What of it does not fit into memory lies on disk. Arguments and errors are those of ``ask``.
+        What of it does not fit into memory lies on disk.
+
+        Args:
+            question: as for ``ask``.
+            parts: how many times it is asked, where a join would not fit into memory: each time
+                with ``$part``, from 0, and ``$parts``; the answers are put together.
+            values: as for ``ask``.
+
+        Raises:
+            RunError, PlaceError: as ``ask`` does.
         """
+        if parts > 1 or "$parts" in question:
+            values |= {"parts": parts, "part": 0}
         sql, given, held = self._asked(question, values)
         again = _again(sql, given, values)
         if again in self._named.kept:
@@ -139,6 +150,9 @@ class Rows:
         kept._named = _Named("table")
         with _lock, _telling():
             _engine().execute(f"create temp table {kept._named.name} as {sql}", given)
+            for part in range(1, parts):
+                more = f"insert into {kept._named.name} {sql}"
+                _engine().execute(more, given | {"part": part})
             kept._source = _engine().table(kept._named.name)
         kept._columns = tuple(kept._source.columns)
         kept._conditions, kept._values = (), {}
@@ -203,7 +217,11 @@ def _telling() -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException as error:
-        raise _no_room(error) from None
+        if "max_temp_directory_size" in str(error):
+            raise _no_room(error) from None
+        raise RunError(
+            f"what is asked of the run does not fit into {_MEMORY} of memory: {_first_line(error)}"
+        ) from None
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
         raise (_no_room if _FULL in str(error) else _unreadable)(error) from None
     except duckdb.Error as error:
