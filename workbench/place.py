@@ -6,17 +6,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import fsspec  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
-from workbench.errors import PlaceError, UsageError, WorkbenchError, nearest
+from workbench.errors import PlaceError, UsageError, WorkbenchError
 from workbench.runs.files import write_whole
+from workbench.runs.storage import file_system
 from workbench.state.redaction import redact
 
 __all__ = ["Place"]
-
-_USUAL: Final = ("abfs", "file", "gs", "memory", "s3", "sftp")
-"""Of the protocols that fsspec knows those that a person means."""
 
 _PRIVATE: Final = 0o700
 
@@ -35,19 +32,7 @@ class Place:
     def __init__(self, url: str) -> None:
         if not url.strip():
             raise UsageError("the folder has no name; write backups or s3://bucket/redis")
-        protocol = url.partition("://")[0]
-        try:
-            self._fs, self._root = fsspec.core.url_to_fs(url)
-        except ImportError as error:
-            raise UsageError(
-                f"{redact(url)} cannot be reached, since no adapter for {protocol} is installed "
-                f"({error}); install it beside the workbench, or name a local folder"
-            ) from None
-        except ValueError:
-            raise UsageError(
-                f"{redact(url)}: there is no protocol {redact(protocol)!r}"
-                f"{nearest(protocol, _USUAL)}"
-            ) from None
+        self._fs, self._root = file_system(url)
         self._local = isinstance(self._fs, LocalFileSystem)
         self._url = os.path.relpath(self._root) if self._local and _below_here(self._root) else url
         self._url = self._url.rstrip("/") or "/"

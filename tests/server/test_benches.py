@@ -153,3 +153,19 @@ def test_ledger_bench_prints_every_figure_that_was_promised(tmp_path):
     assert figures["ledger_reconciled_share"]["value"] == 1
     assert figures["ledger_reconciled_share"]["n"] > 3000
     assert done.returncode == any(figure["holds"] is False for figure in figures.values())
+
+
+@pytest.mark.slow
+def test_analysis_bench_prints_every_figure_that_was_promised(tmp_path):
+    """In the form that programs read; a small run needs little memory."""
+    done = workbench(tmp_path, "bench", "analysis", "--quick", "--json")
+    printed, _ = done.communicate(timeout=300)
+    report = json.loads(printed)
+    figures = {figure["id"]: figure for figure in report["figures"]}
+
+    assert {"draw_s", "disk_bytes_per_turn"} <= set(figures)
+    for name in ("check", "report"):
+        assert {f"{name}_s", f"{name}_cpu_s", f"{name}_mib"} <= set(figures)
+        assert figures[f"{name}_mib"]["must"] == "<=2048"
+        assert figures[f"{name}_mib"]["holds"] is True
+    assert done.returncode == 0

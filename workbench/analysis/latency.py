@@ -158,10 +158,10 @@ def latency_by_rewrite(turns: Turns, spans: pd.DataFrame) -> pd.DataFrame:
     """
     rows = needed_rows(turns, "elapsed_s", "response_us")
     found = rows.ask(
-        f"select during, count(*) as turns, {_percentiles('response_us', 'p50', 'p99')} from "
-        "(select response_us, exists (select 1 from spans where rows.elapsed_s >= spans.elapsed_s "
-        "and rows.elapsed_s < spans.elapsed_s + spans.duration_s) as during from rows) "
-        "group by during",
+        "select coalesce(rows.elapsed_s < spans.elapsed_s + spans.duration_s, false) as during, "
+        f"count(*) as turns, {_percentiles('response_us', 'p50', 'p99')} "
+        # The last that had begun: a server rewrites once at a time.
+        "from rows asof left join spans on rows.elapsed_s >= spans.elapsed_s group by during",
         spans=spans[["elapsed_s", "duration_s"]].astype(float),
     ).set_index("during")
     sides = found.reindex([True, False])
@@ -217,8 +217,11 @@ _KINDS = {**dict.fromkeys(PERCENTILES, float), "count": int}
 
 def _percentiles(column: str, *names: str) -> str:
     """Nearest-rank percentiles in SQL, each null where there are too few turns."""
+    named = names or tuple(PERCENTILES)
+    # All of one list: each by itself would keep all values of its own.
+    shares = [PERCENTILES[name] for name in named]
     return ", ".join(
         f"case when count({column}) >= {LEAST[name]} "
-        f"then quantile_disc({column}, {PERCENTILES[name]})::double end as {name}"
-        for name in names or PERCENTILES
+        f"then quantile_disc({column}, {shares})[{at}]::double end as {name}"
+        for at, name in enumerate(named, start=1)
     )

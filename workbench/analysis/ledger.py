@@ -1,8 +1,6 @@
 """The ledger of evictions: whose keys went, how old they were, and what was left of their time."""
 
-from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -28,6 +26,7 @@ NO_FLOW = "(no turn)"
 NO_PREFIX = "(none)"
 """Stands for the prefix of a key whose name has no colon."""
 
+_EVENTS_AT_ONCE = 3_000_000
 _QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 _COUNTS = ("evicted", "expired", "known", "before_ttl", "awaited", "live")
 
@@ -120,34 +119,42 @@ def traced_rows(evictions: Turns, turns: Turns, keys: Turns) -> Rows:
     events = needed_rows(evictions, "unix_s", "kind", "prefix", "conversation")
     return events.keep(
         f"""
-        with events as materialized (select *, row_number() over () as number from rows),
+        with events as materialized (
+            select *, row_number() over () as number from rows
+            where coalesce(conversation, 0) % $parts = $part
+        ),
         told as not materialized (
-            select conversation, unix_s as due_s, flow::varchar as flow, ttl_s,
+            -- Flows by their hash, since what is gathered for each event is to be small.
+            select conversation, unix_s as due_s, hash(flow::varchar) as flow_hash, ttl_s,
             unix_s + response_us / 1e6 as completed_s,
             case when value_bytes > 0 then completed_s end as wrote_s,
             unix_s + (queue_us + lag_us) / 1e6 - age_s as found_s,
             operation = 'update' as goes_on
-            from turns
+            from turns where conversation % $parts = $part
             union all by name
             select conversation, ttl_s, unix_s - age_s as found_s from keys
+            where conversation % $parts = $part
         ), pairs as not materialized (
             select events.number, told.*, completed_s >= events.unix_s as later, greatest(
                 case when wrote_s <= events.unix_s then wrote_s end,
                 case when found_s <= events.unix_s then found_s end
             ) as written_s
-            from events join told on events.conversation = told.conversation
+            from told join events on events.conversation = told.conversation
         ), known as (
-            select number, arg_min(flow, due_s) as flow, max(written_s) as written_s,
-            arg_max(ttl_s, written_s) as ttl_s,
+            select number, arg_min(flow_hash, due_s) as flow_hash,
+            max(written_s) as written_s, arg_max(ttl_s, written_s) as ttl_s,
             arg_min(goes_on, completed_s) filter (later) as awaited
             from pairs group by number
+        ), flows as (
+            select distinct flow::varchar as flow, hash(flow::varchar) as flow_hash from turns
         )
         select events.* exclude (number)
         replace (case when prefix = '' then '{NO_PREFIX}' else prefix::varchar end as prefix),
         coalesce(flow, '{NO_FLOW}') as flow, unix_s - written_s as age_s,
         ttl_s - (unix_s - written_s) as ttl_left_s, coalesce(awaited, false) as awaited
-        from events left join known using (number)
+        from events left join known using (number) left join flows using (flow_hash)
         """,
+        parts=1 + len(events) // _EVENTS_AT_ONCE,
         turns=needed_rows(turns, "unix_s", "conversation", "flow", "operation", "age_s", "ttl_s"),
         keys=needed_rows(keys, "unix_s", "conversation", "age_s", "ttl_s"),
     )
@@ -220,27 +227,31 @@ def _ledgers(traced: Turns, name: str) -> dict[str, Ledger]:
         count(*) filter (kind = 'expired') as expired, count(ttl_left_s) filter (gone) as known,
         count(*) filter (gone and early) as before_ttl,
         count(*) filter (gone and awaited) as awaited,
-        count(*) filter (gone and (awaited or early)) as live,
-        quantile_cont(age_s, $shares) filter (gone) as age_s,
-        quantile_cont(ttl_left_s, $shares) filter (gone) as ttl_left_s
+        count(*) filter (gone and (awaited or early)) as live
         from (
             select *, kind = 'evicted' as gone, coalesce(ttl_left_s > 0, false) as early from rows
         ) group by 1
-        """,
+        """
+    )
+    age_s, ttl_left_s = (_quantiles(rows, name, column) for column in ("age_s", "ttl_left_s"))
+    return {
+        str(part["name"]): Ledger(
+            **{column: int(part[column]) for column in _COUNTS},
+            age_s=age_s.get(part["name"]),
+            ttl_left_s=ttl_left_s.get(part["name"]),
+        )
+        for part in found.to_dict("records")
+    }
+
+
+def _quantiles(rows: Rows, name: str, column: str) -> dict[str, dict[str, float]]:
+    # One column at a time, and each value in four bytes: all of them are in memory at once.
+    found = rows.ask(
+        f"select {name} as name, quantile_cont({column}::float, $shares) as values_s "
+        f"from rows where kind = 'evicted' and {column} is not null group by 1",
         shares=list(_QUANTILES.values()),
     )
-    return {str(part["name"]): _of_answer(part) for part in found.to_dict("records")}
-
-
-def _of_answer(part: Mapping[Hashable, Any]) -> Ledger:
-    return Ledger(
-        **{name: int(part[name]) for name in _COUNTS},
-        age_s=_by_quantile(part["age_s"]),
-        ttl_left_s=_by_quantile(part["ttl_left_s"]),
-    )
-
-
-def _by_quantile(values_s: Sequence[float] | None) -> dict[str, float] | None:
-    if values_s is None:
-        return None
-    return {name: float(value_s) for name, value_s in zip(_QUANTILES, values_s, strict=True)}
+    return {
+        part_name: dict(zip(_QUANTILES, map(float, values_s), strict=True))
+        for part_name, values_s in zip(found["name"], found["values_s"], strict=True)
+    }

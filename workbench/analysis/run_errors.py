@@ -24,7 +24,7 @@ def errors_of(run: Run) -> pd.DataFrame:
     From the logs of its server, load and sampler, the turns that were not ok, and the error replies
     between its first and its last look at INFO.
     """
-    logs = run.path / "logs"
+    logs = run.logs
     began_s = run.manifest.started_unix_s
     entries = [server_entries(_lines(log), log.name) for log in run.server_logs]
     entries += [load_entries(_lines(logs / "locust.log"), started_unix_s=began_s)]

@@ -174,8 +174,8 @@ def _starved_share(seconds: pd.DataFrame, turns: Rows) -> float:
     While it stalls, turns wait too, but not for want of slots: it was slow in a second if turns
     of over 10 ms took most of the slots' time in it.
     """
-    waiting = seconds.loc[seconds["turns_waiting"] > 0, ["elapsed_s"]].astype(float)
-    if waiting.empty or not len(turns):
+    waiting_s = [float(end_s) for end_s in seconds["elapsed_s"][seconds["turns_waiting"] > 0]]
+    if not waiting_s or not len(turns):
         return 0.0
     # A turn holds its slot from start to stop. Both it and a second of the load are cut at whole
     # seconds, so that each piece meets those of its own second alone.
@@ -188,7 +188,7 @@ def _starved_share(seconds: pd.DataFrame, turns: Rows) -> float:
             select *, unnest(range(floor(start_s)::bigint, floor(stop_s)::bigint + 1)) as cut_s
             from held
         ), waited as (
-            select elapsed_s as end_s, row_number() over () as number from waiting
+            select unnest($ends_s) as end_s, generate_subscripts($ends_s, 1) as number
         ), cuts as (
             select *, unnest([floor(end_s)::bigint - 1, floor(end_s)::bigint]) as cut_s from waited
         ), sums as (
@@ -199,7 +199,7 @@ def _starved_share(seconds: pd.DataFrame, turns: Rows) -> float:
         select number, sum(held_s) as held_s, sum(held_s) filter (slow) as slow_s
         from sums group by number
         """,
-        waiting=waiting,
+        ends_s=waiting_s,
     )
     stalled = found["slow_s"].fillna(0) > found["held_s"] / 2
-    return float(len(waiting) - stalled.sum()) / len(seconds)
+    return float(len(waiting_s) - stalled.sum()) / len(seconds)

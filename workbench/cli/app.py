@@ -205,7 +205,7 @@ def verdict(run: "Run", findings: "Findings", slo: "SloFindings | None" = None) 
     from workbench.diagnostics.finding import overall
 
     told = {
-        "run": str(run.path.resolve()),
+        "run": run.where,
         "status": run.manifest.status,
         "why": run.manifest.why,
         "verdict": overall(findings, slo),

@@ -17,7 +17,7 @@ __all__ = ["bench"]
 @app.command("bench")
 def bench(
     name: Annotated[
-        str, typer.Argument(help="Which bench: diagnosis, ledger, load, overhead, state.")
+        str, typer.Argument(help="Which bench: analysis, diagnosis, ledger, load, overhead, state.")
     ] = "state",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds, same figures.")] = False,
     markdown: Annotated[
@@ -37,6 +37,7 @@ def bench(
       workbench bench state --json
       workbench bench load
       workbench bench ledger --quick
+      workbench bench analysis --quick
       workbench bench diagnosis --markdown docs/reference/diagnosis.md
     """
     from workbench.benches.figure import BENCHES

@@ -50,7 +50,7 @@ def errors(
         from workbench.runs.run import open_run
 
         opened = open_run(run or "latest")
-        what, found, clock = opened.path.name, errors_of(opened), "UTC"
+        what, found, clock = opened.name, errors_of(opened), "UTC"
     if as_json:
         tell({"of": what, "patterns": _records(found)})
     else:

@@ -48,7 +48,7 @@ def _with_ledger(run: "Run", *, as_json: bool) -> None:
     if as_json:
         tell(
             {
-                "run": str(run.path.resolve()),
+                "run": run.where,
                 "source": "ledger",
                 "reconciliation": asdict(told)
                 | {"complete_share": told.complete_share, "difference": told.difference},
@@ -77,7 +77,7 @@ def _without_ledger(run: "Run", *, as_json: bool) -> None:
     if as_json:
         tell(
             {
-                "run": str(run.path.resolve()),
+                "run": run.where,
                 "source": "turns",
                 "evicted_keys": evicted_keys,
                 "by_flow": found.to_dict(orient="records"),

@@ -75,22 +75,22 @@ def check(
 
     outputs = read_outputs(slo, markdown, junit)
     opened = open_run(run)
-    name_skipped(run, opened.path)
+    name_skipped(run, opened.name)
     judged = outputs.judge(opened, quiet=as_json)
     if as_json:
         tell(judged.told)
-    else:
+    elif judged.file is not None:
         typer.echo(near(judged.file))
     if not exit_zero:
         raise typer.Exit(exit_code(opened, judged.findings, judged.slo))
 
 
-def name_skipped(asked: str, taken: Path) -> None:
+def name_skipped(asked: str, taken: str) -> None:
     """Say which newer runs were not taken for the latest, since they are not sealed."""
     from workbench.runs.listing import every_run
 
     if Path(asked).name != "latest":
         return
     for entry in every_run():
-        if entry.name > taken.name:
+        if entry.name > taken:
             typer.echo(f"{entry.name} is newer, and {entry.status}: {entry.why}", err=True)

@@ -35,13 +35,13 @@ class Judged:
 
     Attributes:
         findings, slo: by its rules, and by objectives if there are any.
-        file: ``findings.json``.
+        file: ``findings.json``; None of a run that is not on this machine.
         told: the verdict, and the paths of the files that were asked for, for a program.
     """
 
     findings: "Findings"
     slo: "SloFindings | None"
-    file: Path
+    file: Path | None
     told: dict[str, object]
 
 
@@ -57,10 +57,11 @@ class Outputs:
         """Judge the run, write what was found and the files, and print it unless ``quiet``."""
         from workbench.diagnostics.finding import evaluate, write_findings
         from workbench.diagnostics.slo import judge
+        from workbench.runs.storage import is_far
 
         findings = evaluate(run)
         slo = None if self.slo is None else judge(run, self.slo)
-        file = write_findings(run, findings, slo)
+        file = None if is_far(run.where) else write_findings(run, findings, slo)
         files = self._write(run, findings, slo)
         if not quiet:
             tell_findings(run, findings)

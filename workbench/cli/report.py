@@ -81,10 +81,12 @@ def report(
         _index(runs, out, as_json, _given(notebook, parameter, pdf, markdown, slo))
         return
     from workbench.checkout import find_notebook
+    from workbench.runs.storage import is_far
 
     opened = _opened(runs or ["latest"])
     outputs = read_outputs(slo, markdown, None)
     place = _place(out)
+    _refuse_far(opened, out)
     for name in notebook or ():  # before the seconds that what executes them takes to be imported
         find_notebook(name)
     if pdf:
@@ -102,7 +104,9 @@ def report(
         copies = _copied(files, made.runs[-1], place)
         told.append(_told(made, files, copies))
         if not as_json:
-            for path in (*(near(file) for file in files if file.suffix != ".ipynb"), *copies[-1:]):
+            # Of a run that is not here the files go with this process; the copies stay.
+            here = [] if is_far(made.runs[-1].where) else files
+            for path in (*(near(file) for file in here if file.suffix != ".ipynb"), *copies[-1:]):
                 typer.echo(path)
     written = {} if outputs.markdown is None else {"markdown": str(outputs.markdown)}
     if as_json:
@@ -118,9 +122,21 @@ def _opened(asked: Sequence[str]) -> "list[Run]":
     opened = {}
     for where in asked:
         run = open_run(where)
-        name_skipped(where, run.path)
-        opened[run.path.resolve()] = run
+        name_skipped(where, run.name)
+        opened[run.where] = run
     return list(opened.values())
+
+
+def _refuse_far(runs: "Sequence[Run]", out: str | None) -> None:
+    from workbench.runs.storage import is_far
+
+    far = [run for run in runs if is_far(run.where)]
+    if far and out is None:
+        parent = far[0].where.rpartition("/")[0]
+        raise UsageError(
+            f"{far[0].where} is not on this machine, and is only read: say where its report goes, "
+            f"such as --out {parent}"
+        )
 
 
 def _made(
@@ -145,7 +161,7 @@ def _made(
             slo = None if outputs.slo is None else judge(run, outputs.slo)
             summaries.append(summary(run, findings, slo))
             if of_one:
-                progress(f"{run.path.name}: {', '.join(notebook.name for notebook in of_one)}")
+                progress(f"{run.name}: {', '.join(notebook.name for notebook in of_one)}")
                 yield render_each(run, of_one, values, executor, findings=findings, slo=slo)
         for notebook in notebooks:
             if notebook.takes_several:
@@ -207,14 +223,14 @@ def _copied(files: Sequence[Path], run: "Run", place: "Place | None") -> list[st
     """The page last, so that whoever finds it finds what it links to."""
     if place is None:
         return []
-    here = place.at(run.path.name).at("report")
+    here = place.at(run.name).at("report")
     return [str(here.put(file, file.name)) for file in files]
 
 
 def _told(made: "Report", files: Sequence[Path], copies: Sequence[str]) -> dict[str, Any]:
     paths = {file.suffix[1:]: str(file.resolve()) for file in files if file.suffix == ".pdf"}
     return {
-        "runs": [str(run.path.resolve()) for run in made.runs],
+        "runs": [run.where for run in made.runs],
         "verdict": made.verdict,
         "report": str(made.page.resolve()),
         "notebooks": [str(path.resolve()) for path in made.notebooks],

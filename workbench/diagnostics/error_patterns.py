@@ -58,7 +58,7 @@ def error_patterns(run: Run) -> Judgement:
         f"the server's log warns of what no other rule looks at: {_short(odd['template'].iloc[0])}"
         f"{more}",
         evidence,
-        f"read these lines: workbench errors {run.path.name}",
+        f"read these lines: workbench errors {run.name}",
     )
 
 

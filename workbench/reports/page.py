@@ -103,7 +103,7 @@ def page_of_run(
 def page_of_runs(runs: Sequence[Run], shown: Section) -> str:
     """The page of a notebook that was executed once for several runs."""
     findings = shown.answers
-    names = " ".join(run.path.name for run in runs)
+    names = " ".join(run.name for run in runs)
     return _page(
         asked=shown.question,
         verdict=findings.verdict if findings else "",

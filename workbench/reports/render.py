@@ -101,9 +101,7 @@ def render_each(
     found = findings or evaluate(run)
     with _made_in(run) as scratch:
         sections = [
-            _executed(
-                notebook, scratch, {**values[notebook.name], "run_dir": _where(run)}, executor
-            )
+            _executed(notebook, scratch, {**values[notebook.name], "run_dir": run.where}, executor)
             for notebook in notebooks
         ]
         files = _kept(scratch, run, PAGE, page_of_run(run, found, slo, sections), sections)
@@ -124,7 +122,7 @@ def render_together(
     """
     last = runs[-1]
     with _made_in(last) as scratch:
-        given = {**values, "runs": [_where(run) for run in runs]}
+        given = {**values, "runs": [run.where for run in runs]}
         shown = _executed(notebook, scratch, given, executor)
         page = page_of_runs(runs, shown)
         files = _kept(scratch, last, f"{notebook.name}.html", page, [shown])
@@ -132,14 +130,10 @@ def render_together(
     return Report(tuple(runs), files[-1], tuple(files[:-1]), verdict)
 
 
-def _where(run: Run) -> str:
-    return str(run.path.resolve())
-
-
 @contextmanager
 def _made_in(run: Run) -> Iterator[Path]:
     """A folder for what is not finished, beside what is; it goes however this ends."""
-    parent = run.path / "report" / _UNFINISHED
+    parent = run.reports / _UNFINISHED
     made = not parent.parent.exists()
     parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as after:
@@ -169,7 +163,7 @@ def _executed(
 def _kept(scratch: Path, run: Run, name: str, html: str, sections: Sequence[Section]) -> list[Path]:
     """Moved into the report's folder: the notebooks, then the page that links to them."""
     (scratch / name).write_text(html)
-    files = [run.path / "report" / file for file in [*(part.file for part in sections), name]]
+    files = [run.reports / file for file in [*(part.file for part in sections), name]]
     for file in files:
         if file.is_dir():
             raise ReportError(f"{file} is a folder, and a file of the report belongs there")

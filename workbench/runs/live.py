@@ -48,7 +48,7 @@ class LiveRun(Run):
         given: dict[str, Any] = {}
         if limit_bytes:
             given["memory_limit_bytes"] = limit_bytes
-        self.path = Path()
+        self._folder = Path()
         self.manifest = Manifest(
             run_id="live",
             status="complete",

@@ -1,8 +1,11 @@
 """Rows of a table that are worked on where they lie: SQL over Parquet parts, or over a frame."""
 
 import itertools
+import os
+import re
 import tempfile
 import weakref
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -12,16 +15,18 @@ from typing import Any, Final, Self
 import duckdb
 import pandas as pd
 
-from workbench.errors import RunError
+from workbench.errors import PlaceError, RunError
 
 __all__ = ["Rows"]
 
 # What groups of 100 million turns take at once is under it; sorts and joins go to disk beyond it.
-_MEMORY: Final = "2GiB"
+_MEMORY: Final = "1GiB"
+_ANSWER_ROWS_MAX: Final = 20_000
 _FULL: Final = "No space left on device"
 
 _names: Final = (f"rows_{number}" for number in itertools.count())
 _lock: Final = RLock()
+_free: Final[deque[tuple[str, str]]] = deque()
 
 
 class Rows:
@@ -39,29 +44,33 @@ class Rows:
         self._begin(_engine().from_df(frame))
 
     @classmethod
-    def of_parts(cls, parts: Sequence[str], *, start_unix_s: float) -> Self:
+    def of_parts(
+        cls, parts: Sequence[str], *, start_unix_s: float, file_system: Any = None
+    ) -> Self:
         """
         The rows of Parquet files that have the same columns, and ``elapsed_s`` besides.
 
         Args:
-            parts: their paths, one at least.
+            parts: their paths or URLs, one at least.
             start_unix_s: from when ``elapsed_s`` counts.
+            file_system: of fsspec, that speaks to what the URLs name.
 
         Raises:
             RunError: one cannot be read.
         """
         rows = cls.__new__(cls)
-        try:
+        with _lock, _telling():
+            if file_system is not None:
+                _register(file_system)
             # By their own names alone: a folder called a=b would be read as a column of the table.
             found = _engine().read_parquet(list(parts), hive_partitioning=False)
-        except duckdb.Error as error:
-            raise _unreadable(error) from None
         rows._begin(found.project(f"*, unix_s - {start_unix_s!r}::double as elapsed_s"))
         return rows
 
     def _begin(self, relation: duckdb.DuckDBPyRelation) -> None:
         self._named = _Named("view")
         with _lock:
+            _forget()
             relation.create_view(self._named.name)
         self._source = relation  # which holds the frame that the view reads
         self._columns = tuple(relation.columns)
@@ -106,25 +115,54 @@ class Rows:
 
         Raises:
             RunError: a file is damaged, or there is no room on disk for what is worked on.
+            PlaceError: what holds the files does not answer.
         """
-        sql, given, _held = self._asked(question, values)
+        sql, given, held = self._asked(question, values)
+        again = _again(sql, given, values)
+        if again in self._named.answers:
+            return self._named.answers[again].copy()
         with _lock, _telling():
-            return _engine().execute(sql, given).df()
+            _forget()
+            answer = _engine().execute(sql, given).df()
+        if again and len(answer) <= _ANSWER_ROWS_MAX:
+            self._named.answers[again] = answer.copy()
+        del held
+        return answer
 
-    def keep(self, question: str, **values: Any) -> "Rows":
+    def keep(self, question: str, *, parts: int = 1, **values: Any) -> "Rows":
         """
         The answer as rows, for a question that takes long and whose answer is itself asked of.
 
-        What of it does not fit into memory lies on disk. Arguments and errors are those of ``ask``.
+        What of it does not fit into memory lies on disk.
+
+        Args:
+            question: as for ``ask``.
+            parts: how many times it is asked, where a join would not fit into memory: each time
+                with ``$part``, from 0, and ``$parts``; the answers are put together.
+            values: as for ``ask``.
+
+        Raises:
+            RunError, PlaceError: as ``ask`` does.
         """
-        sql, given, _held = self._asked(question, values)
+        if parts > 1 or "$parts" in question:
+            values |= {"parts": parts, "part": 0}
+        sql, given, held = self._asked(question, values)
+        again = _again(sql, given, values)
+        if again in self._named.kept:
+            return self._named.kept[again]
         kept = object.__new__(Rows)
         kept._named = _Named("table")
         with _lock, _telling():
             _engine().execute(f"create temp table {kept._named.name} as {sql}", given)
+            for part in range(1, parts):
+                more = f"insert into {kept._named.name} {sql}"
+                _engine().execute(more, given | {"part": part})
             kept._source = _engine().table(kept._named.name)
         kept._columns = tuple(kept._source.columns)
         kept._conditions, kept._values = (), {}
+        if again:
+            self._named.kept[again] = kept
+        del held
         return kept
 
     def _asked(
@@ -157,15 +195,27 @@ class Rows:
 
 
 class _Named:
-    """A name in the engine, taken back with the last rows that need it."""
+    """A name in the engine, free again with the last rows that need it."""
 
     def __init__(self, kind: str) -> None:
         self.name = next(_names)
-        weakref.finalize(self, _forget, kind, self.name)
+        # Rows never change: what was asked before, by another rule or chart, is known.
+        self.answers: dict[str, pd.DataFrame] = {}
+        self.kept: dict[str, Rows] = {}
+        # It may be collected amid an answer, when the engine takes no other question.
+        weakref.finalize(self, _free.append, (kind, self.name))
 
 
-def _forget(kind: str, name: str) -> None:
-    with _lock:
+def _again(sql: str, given: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """The whole question, to know it again; empty if a frame is in it, which may change."""
+    framed = any(isinstance(value, pd.DataFrame) for value in values.values())
+    return "" if framed else f"{sql} {given}"
+
+
+def _forget() -> None:
+    """Take back the names that are free; with the lock."""
+    while _free:
+        kind, name = _free.popleft()
         _engine().execute(f"drop {kind} if exists {name}")
 
 
@@ -174,24 +224,48 @@ def _telling() -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException as error:
-        raise _no_room(error) from None
+        if "max_temp_directory_size" in str(error):
+            raise _no_room(error) from None
+        raise RunError(
+            f"what is asked of the run does not fit into {_MEMORY} of memory: {_first_line(error)}"
+        ) from None
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
         raise (_no_room if _FULL in str(error) else _unreadable)(error) from None
+    except duckdb.Error as error:
+        # What a file system of Python's raises comes as its traceback, and as no class of its own.
+        if type(error) is not duckdb.Error:
+            raise
+        said = [line for line in str(error).splitlines() if re.match(r"\w[\w.]*: ", line)]
+        raise PlaceError(f"the turns of the run cannot be read: {''.join(said[:1])}") from None
+
+
+def _register(file_system: Any) -> None:
+    """Have the engine read URLs of its protocol by it, and no longer by another."""
+    protocol = file_system.protocol
+    names = {protocol} if isinstance(protocol, str) else set(protocol)
+    for name in names & set(_engine().list_filesystems()):
+        _engine().unregister_filesystem(name)
+    _engine().register_filesystem(file_system)
 
 
 @cache
 def _engine() -> duckdb.DuckDBPyConnection:
     """One for the process: to make one takes 20 ms, and a question 1 ms."""
-    return duckdb.connect(
+    engine = duckdb.connect(
         config={
             "memory_limit": _MEMORY,
-            "temp_directory": f"{tempfile.gettempdir()}/workbench-rows",
+            "temp_directory": f"{tempfile.gettempdir()}/workbench-rows-{os.getuid()}",
             # Nothing is fetched, and a question sees no variable of the program.
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "python_enable_replacements": False,
+            # Each question has its own order; to keep that of the parts takes memory.
+            "preserve_insertion_order": False,
         }
     )
+    # A run of an hour has 1,440 parts: to open each again takes longer than a question.
+    engine.execute("set parquet_metadata_cache = true")
+    return engine
 
 
 def _no_room(error: duckdb.Error) -> RunError:

@@ -17,6 +17,7 @@ from workbench.runs.manifest import Manifest, read_manifest
 from workbench.runs.rows import Rows
 from workbench.runs.schema import TABLES
 from workbench.runs.snapshot import Snapshot, read_snapshots
+from workbench.runs.storage import is_far
 
 __all__ = ["Run", "find_run", "open_run", "open_run_or_example"]
 
@@ -42,13 +43,28 @@ class Run:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._folder = path
         self.manifest: Manifest = read_manifest(path)
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self._folder
+
+    @property
+    def name(self) -> str:
+        """Of its directory, by which commands find it."""
+        return self._folder.name
+
+    @property
+    def where(self) -> str:
+        """The run directory, for people and programs."""
+        return str(self._folder.resolve())
 
     @property
     def is_example(self) -> bool:
         """Whether it is the run that comes with the tests."""
-        return self.path.resolve() == example_run_dir()
+        return self._folder.resolve() == example_run_dir()
 
     @property
     def start_unix_s(self) -> float:
@@ -139,12 +155,22 @@ class Run:
     @cached_property
     def snapshots(self) -> list[Snapshot]:
         """Whole looks at the server: one from the start of the run, one from its end."""
-        return read_snapshots(self.path)
+        return read_snapshots(self._folder)
+
+    @property
+    def reports(self) -> Path:
+        """The folder of its reports; it may be missing."""
+        return self._folder / "report"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the logs; it may be missing."""
+        return self._folder / "logs"
 
     @property
     def server_logs(self) -> list[Path]:
         """The logs of the servers that were started for it, the sampled one's first."""
-        return sorted((self.path / "logs").glob("redis*.log"), key=lambda log: (len(log.name), log))
+        return sorted(self.logs.glob("redis*.log"), key=lambda log: (len(log.name), log))
 
     @property
     def host_seen(self) -> bool:
@@ -163,9 +189,12 @@ class Run:
         example = f"<p><strong>{_EXAMPLE}</strong></p>" if self.is_example else ""
         return example + html_table((run_facts(self) | why).items())
 
-    def _rows_of(self, name: str) -> Rows:
-        schema = TABLES[name].arrow
-        parts = sorted((self.path / name).glob("part-*"))
+    def _parts(self, table: str) -> list[Path]:
+        return sorted((self._folder / table).glob("part-*"))
+
+    def _rows_of(self, table: str) -> Rows:
+        schema = TABLES[table].arrow
+        parts = self._parts(table)
         if not parts:
             empty = schema.empty_table().to_pandas()
             empty.insert(1, "elapsed_s", empty["unix_s"])
@@ -176,7 +205,7 @@ class Run:
 
     def _table(self, name: str) -> pd.DataFrame:
         schema = TABLES[name].arrow
-        parts = [_read_part(path, schema) for path in sorted((self.path / name).glob("part-*"))]
+        parts = [_read_part(path, schema) for path in self._parts(name)]
         table = pa.concat_tables(parts) if parts else schema.empty_table()
         frame: pd.DataFrame = table.to_pandas().sort_values(
             "unix_s", kind="stable", ignore_index=True
@@ -190,11 +219,16 @@ def open_run(where: str | Path) -> Run:
     A sealed run.
 
     Args:
-        where: its directory, its name among the runs, or ``latest`` (also as ``runs/latest``).
+        where: its directory, its name among the runs, or ``latest`` (also as ``runs/latest``); or
+            the URL of its directory in an object store, ``s3://bucket/runs/x``.
 
     Raises:
         RunError: there is none, it is still running, or it cannot be read.
+        PlaceError: its store does not answer, or refuses.
+        UsageError: nothing here speaks the URL's protocol, or there are no credentials.
     """
+    if is_far(where):
+        return _open_far(str(where))
     path = find_run(where)
     run = Run(path)
     if run.manifest.status == "running":
@@ -207,6 +241,18 @@ def open_run(where: str | Path) -> Run:
     return run
 
 
+def _open_far(url: str) -> Run:
+    from workbench.runs.far import FarRun  # which is a run itself
+
+    run = FarRun(url)
+    if run.manifest.status == "running":
+        raise RunError(
+            f"{run.where} was not sealed before it was copied, and only a sealed run can be "
+            "judged: seal it where it was made, and copy it again"
+        )
+    return run
+
+
 def find_run(where: str | Path) -> Path:
     """
     The directory of a run, sealed or not; ``latest`` is the latest that is sealed.
@@ -214,6 +260,8 @@ def find_run(where: str | Path) -> Path:
     Raises:
         RunError: there is none.
     """
+    if is_far(where):
+        raise RunError(f"{where} is not on this machine: copy it to a folder first")
     path = Path(where)
     if path.name == _LATEST and not path.exists():
         known = list_runs()

@@ -66,6 +66,13 @@ def test_age_is_since_the_last_write_that_a_turn_or_the_last_look_tells_of(told)
     assert ages_s.round(1).to_dict() == {2: 15.0, 1: 10.0, 3: 10.0, 4: 10.0, 9: 24.0}
 
 
+def test_many_events_are_traced_some_at_a_time(told, monkeypatch):
+    """Where all at once would not fit into memory; what is found is the same."""
+    monkeypatch.setattr("workbench.analysis.ledger._EVENTS_AT_ONCE", 2)
+
+    assert traced(EVENTS, OPERATIONS, KEYS).equals(told)
+
+
 def test_age_of_a_key_that_is_not_the_loads_is_unknown(told):
     """Who wrote it, and when, nobody here knows."""
     foreign = told[told["conversation"].isna()]

@@ -13,6 +13,8 @@ from workbench.runs.rows import Rows, _engine
 
 def views():
     gc.collect()
+    _ = len(Rows(pd.DataFrame({"a": [1]})))  # names are taken back before the next question
+    gc.collect()
     return len(_engine().execute("show tables").fetchall())
 
 
@@ -64,6 +66,41 @@ def test_answer_that_is_kept_is_rows_itself():
     assert few.frame()["b"].tolist() == [12, 13]
     del kept, few
     assert views() == before
+
+
+def test_what_was_asked_before_is_known():
+    """By each its own copy; a frame that a question names may have changed since."""
+    rows, names = Rows(pd.DataFrame({"a": [1, 2]})), pd.DataFrame({"b": [1]})
+
+    first = rows.ask("select a from rows order by a")
+    first["a"] = 0
+    before = rows.ask("select count(*) as n from names", names=names)
+    names["b"] = [[1, 2]]
+
+    assert rows.ask("select a from rows order by a")["a"].tolist() == [1, 2]
+    assert before["n"].tolist() == [1]
+    assert rows.ask("select len(b) as n from names", names=names)["n"].tolist() == [2]
+    assert rows.keep("select a from rows") is rows.keep("select a from rows")
+    assert rows.keep("select a from rows") is not rows.where("a > 1").keep("select a from rows")
+
+
+def test_what_does_not_fit_on_disk_is_said(tmp_path):
+    """With the folder that must have room; then it goes on."""
+    rows = Rows(pd.DataFrame({"a": np.arange(3_000_000.0)}))
+    engine = _engine()
+    limits = {
+        name: engine.execute(f"select current_setting('{name}')").fetchone()[0]
+        for name in ("memory_limit", "max_temp_directory_size")
+    }
+    try:
+        engine.execute("set memory_limit = '40MB'; set max_temp_directory_size = '1MB'")
+        with pytest.raises(RunError, match=r"no room for what is worked on.*TMPDIR"):
+            rows.keep("select a, random() as b from rows order by b")
+    finally:
+        for name, limit in limits.items():
+            engine.execute(f"set {name} = '{limit}'")
+
+    assert len(rows) == 3_000_000
 
 
 def test_what_is_not_known_is_null_and_comes_back_as_nan():

@@ -166,7 +166,7 @@ def test_folder_that_is_no_backup_is_told_apart(place):
 @pytest.mark.parametrize(
     ("to", "says"),
     [
-        ("s3://bucket/redis", "no adapter for s3 is installed"),
+        ("gs://bucket/redis", "no adapter for gs is installed"),
         ("mem://backups", "no protocol 'mem'; did you mean 'memory'"),
         (" ", "has no name"),
     ],
