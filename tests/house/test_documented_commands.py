@@ -111,6 +111,7 @@ def test_example_works(folder, redis_server, client, line):
     led = led.replace("/backup/redis", str(folder / "backups"))
     led = re.sub(r"(?<= )slo\.(?:md|xml)", lambda name: str(folder / name[0]), led)
     led = led.replace("/var/log/redis/redis-server.log", str(GOLDEN / "logs" / "redis.log"))
+    led = led.replace("s3://bucket/runs", str(folder / "runs"))
     led = led.replace("#3f9a51c2", masked_key("channel:1").rpartition("]")[2])
     led = led.replace("kept.json", str(folder / "kept.json")).replace(
         "--duration 60", "--duration 2"
