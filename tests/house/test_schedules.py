@@ -135,11 +135,11 @@ def test_systemd_takes_its_units(tmp_path):
 
 
 def test_job_of_jupyter_scheduler_names_what_is_there():
-    """The fields of its CreateJobDefinition, a notebook and parameters that it takes."""
+    """The fields of its CreateJobDefinition (2.12), a notebook and parameters that it takes."""
     job = json.loads((SCHEDULES / "jupyter-scheduler.json").read_text())
     fields = {
         "name",
-        "input_filename",
+        "input_uri",
         "runtime_environment_name",
         "runtime_environment_parameters",
         "output_formats",
@@ -151,7 +151,7 @@ def test_job_of_jupyter_scheduler_names_what_is_there():
         "timezone",
     }
 
-    notebook = Notebook(find_notebook(job["input_filename"]))
+    notebook = Notebook(find_notebook(job["input_uri"]))
 
     assert job.keys() == fields
     assert is_time(job["schedule"])
