@@ -14,7 +14,6 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import bootstrap, t
 
 from workbench.analysis.eviction import began_s
 from workbench.analysis.failure import FAILED
@@ -178,6 +177,8 @@ def spreads(parts: int, statistic: Statistic, *, seed: int = 1) -> list[Spread]:
         np.add.at(weights, (np.arange(len(rows))[:, None], rows), 1.0)
         return statistic(weights)
 
+    from scipy.stats import bootstrap  # it takes a second to import, and few look at it
+
     found: Any = bootstrap(
         (np.arange(parts),),
         drawn,
@@ -208,6 +209,8 @@ def interval(baseline: Spread, other: Spread, *, doubt: float) -> Interval:
         Student's t with Welch's degrees of freedom: of so few parts the bootstrap's own percentiles
         make bounds that are too narrow (Hesterberg, 2015).
     """
+    from scipy.stats import t  # see above
+
     squares = [baseline.error**2, other.error**2]
     both = sum(squares)
     if not both:

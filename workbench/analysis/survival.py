@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
 
 from workbench.analysis.windows import Turns, needed, needed_rows
 
@@ -66,6 +65,8 @@ def survival_by_ledger(
     died_s = evicted_s.clip(lower=0).to_numpy(dtype=float)
     if not len(died_s) or len(died_s) + len(there_s) < AT_RISK_LEAST:
         return Survival(_no_curve(), len(died_s), len(there_s), exact=True)
+    from scipy import stats  # it takes a second to import, and few look at it
+
     found = stats.ecdf(stats.CensoredData(uncensored=died_s, right=there_s)).sf
     with warnings.catch_warnings():
         # Where all are there, and where none is, the formula has no interval; both are told below.
@@ -106,6 +107,8 @@ def survival_by_turns(turns: Turns, keys: pd.DataFrame, *, since_s: float) -> Su
     total = evicted + present
     if total < AT_RISK_LEAST:
         return Survival(_no_curve(), evicted, present, exact=False)
+    from scipy import optimize, stats  # see above
+
     groups = min(_GROUPS_MOST, max(1, total // (2 * AT_RISK_LEAST)))
     counts = pauses["present"] + pauses["evicted"]
     group = np.minimum((counts.cumsum() - 1) * groups // total, groups - 1)

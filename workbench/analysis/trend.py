@@ -12,7 +12,6 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
 from workbench.analysis.comparison import FIGURES, Figure, check_tolerance, whole_of
 from workbench.analysis.likeness import circumstances
@@ -204,6 +203,8 @@ def _usual(before: Sequence[float], figure: Figure, tolerance: float) -> tuple[f
     number = len(before)
     if number < _STRETCH_LEAST:
         return math.nan, math.nan
+    from scipy.stats import t  # it takes a second to import, and few look at it
+
     values = np.log(before) if figure.kind == "latency" else np.asarray(before, dtype=float)
     middle = float(np.median(values))
     deviation = _OF_NORMAL * float(np.median(np.abs(values - middle)))
