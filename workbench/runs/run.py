@@ -1,6 +1,6 @@
 """Read a run directory: its manifest, and its tables as frames."""
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -201,7 +201,8 @@ class Run:
             return Rows(empty)
         for part in parts:
             _check_part(part, schema)
-        return Rows.of_parts([str(part) for part in parts], start_unix_s=self.start_unix_s)
+        written = tuple((str(part), part.stat().st_mtime_ns) for part in parts)
+        return _rows_of_files(written, self.start_unix_s)
 
     def _table(self, name: str) -> pd.DataFrame:
         schema = TABLES[name].arrow
@@ -292,6 +293,16 @@ def open_run_or_example(where: str | Path) -> Run:
     if wants_latest and not list_runs() and example_run_dir().is_dir():
         return Run(example_run_dir())
     return open_run(where)
+
+
+@lru_cache(maxsize=6)  # the three large tables of two runs
+def _rows_of_files(written: tuple[tuple[str, int], ...], start_unix_s: float) -> Rows:
+    """
+    The rows of files as they were written then, with what was asked of them before.
+
+    Each notebook of a report opens its run anew, and asks much that another has asked.
+    """
+    return Rows.of_parts([path for path, _ in written], start_unix_s=start_unix_s)
 
 
 def _check_part(path: Path, schema: pa.Schema) -> None:
