@@ -141,6 +141,7 @@ def test_tour_runs_with_its_dashboard_alive(opened, record_property):
     tour.page.close()
 
 
+@pytest.mark.slow
 def test_buttons_are_for_our_own_server_and_nothing_outlives_the_kernel(opened, folder, foreign):
     """Rewrite on ours, disabled on a foreign one; restart or kill of the kernel end the server."""
     other = opened("other")

@@ -18,7 +18,7 @@ from workbench.runs.lock import hold
 from workbench.runs.manifest import read_manifest, write_manifest
 from workbench.runs.run import Run, open_run
 
-LATER = {"05", "60", "70"}
+FIRST = "10"
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_executed_copies_are_complete(rendered):
 @pytest.mark.parametrize(
     "path",
     # Each is executed above; of those that differ from others in their charts alone, once will do.
-    [pytest.param(p, marks=pytest.mark.slow if p.stem[:2] in LATER else ()) for p in READERS],
+    [pytest.param(p, marks=() if p.stem[:2] == FIRST else pytest.mark.slow) for p in READERS],
     ids=lambda path: path.stem,
 )
 def test_notebook_opened_before_the_first_run_shows_the_example(path, runs_folder, tmp_path):
@@ -272,6 +272,7 @@ def test_run_that_is_still_going_on_is_refused(tiny_run):
         open_run("tiny")
 
 
+@pytest.mark.slow
 def test_page_is_the_same_for_the_same_run(tiny_run):
     """Nothing in it depends on when, or how often, it was made."""
     first = render(tiny_run, "10-eviction").read_text()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.capabilities import chromium
 from tests.conftest import GOLDEN
+from tests.notebooks.lab import browser
 from workbench.diagnostics.finding import Finding, Findings
 from workbench.diagnostics.slo import Slo, judge, read_slo
 from workbench.reports.page import page_of_run
@@ -15,6 +16,14 @@ from workbench.reports.render import render
 from workbench.runs.run import Run
 
 SCHEME = "--blink-settings=preferredColorScheme"
+COLOURS = """() => {
+    const [root, body] = [document.documentElement, document.body].map(e => getComputedStyle(e));
+    const clear = "rgba(0, 0, 0, 0)";
+    const paper = body.backgroundColor == clear ? root.backgroundColor : body.backgroundColor;
+    return {paper: paper == clear ? "rgb(255, 255, 255)" : paper, ink: body.color};
+}"""
+
+
 MEASURE = """<script>
 const wide = document.documentElement.scrollWidth, room = window.innerWidth;
 const ground = getComputedStyle(document.body).backgroundColor;
@@ -41,7 +50,7 @@ def test_page_fits_its_window(page, tmp_path, width):
     wide, room, charts = map(int, re.search(r"page (\d+) of (\d+), charts (\d+)", title).groups())
     assert room <= width
     assert wide <= room
-    assert charts == 2
+    assert charts == page.read_text().count("<img ")
 
 
 @pytest.mark.capability("chromium")
@@ -94,3 +103,56 @@ def test_page_of_a_run_whose_rules_hold_begins_with_the_objective_that_broke():
 
     assert '<section class="card verdict fail" id="verdict">' in text
     assert f'<p class="says">{slo.says}.</p>' in text
+
+
+@pytest.fixture(scope="module")
+def looks(page):
+    """What a driven browser saw of the page, for readers who prefer light, and who prefer dark."""
+    found = {"path": page}
+    with browser() as started:
+        for scheme in ("light", "dark"):
+            asked, complaints = [], []
+            tab = started.new_page(color_scheme=scheme)
+            tab.on("request", lambda request, asked=asked: asked.append(request.url))
+            tab.on("pageerror", lambda error, told=complaints: told.append(str(error)))
+            tab.on("console", lambda line, told=complaints: told.append(line.text))
+            tab.goto(page.as_uri())
+            sizes = tab.evaluate("[...document.images].map(each => each.naturalWidth)")
+            drawn = tab.evaluate("document.querySelectorAll('svg').length")
+            found[scheme] = tab.evaluate(COLOURS) | {
+                "sizes": sizes,
+                "charts": len(sizes) + drawn,
+                "asked": asked,
+                "complaints": complaints,
+            }
+    return found
+
+
+@pytest.mark.capability("playwright")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_shows_its_charts_and_asks_nobody(looks, scheme):
+    """Each picture has a size, the console is silent, and no request leaves the file."""
+    shown = looks[scheme]
+
+    outside = [url for url in shown["asked"] if not url.startswith("data:")]
+
+    assert shown["charts"] >= 2
+    assert all(width > 100 for width in shown["sizes"])
+    assert outside == [looks["path"].as_uri()]
+    assert shown["complaints"] == []
+
+
+@pytest.mark.capability("playwright")
+def test_page_is_dark_for_readers_who_prefer_it(looks):
+    """Paper and ink change places, and stay far apart."""
+    light, dark = looks["light"], looks["dark"]
+
+    assert brightness(light["paper"]) > 200
+    assert brightness(light["ink"]) < 100
+    assert brightness(dark["paper"]) < 80
+    assert brightness(dark["ink"]) > 150
+
+
+def brightness(colour):
+    """Mean of red, green and blue, 0…255."""
+    return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3

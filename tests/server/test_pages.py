@@ -82,10 +82,9 @@ def test_pages_are_found():
     assert len(PAGES) >= 4
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_page_that_shows_something_else_would_be_found(redis_server, client, page):
+def test_page_that_shows_something_else_would_be_found(redis_server, client):
     """The control: one letter more in each output, and a block that fails."""
-    text = (ROOT / page).read_text()
+    text = (ROOT / "docs/how-to/best-practices.md").read_text()
     shown = [block for block in blocks(text) if block.shown]
     altered = re.sub(r"^```text\n", "```text\nx", text, flags=re.MULTILINE)
     broken = f"{text}\n```python\nno_such_name\n```\n"
