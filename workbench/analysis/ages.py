@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from workbench.analysis.windows import Turns, needed, needed_rows
+from workbench.analysis.windows import Turns, needed_rows
 
 __all__ = ["Ages", "ages_by_ledger", "ages_by_turns"]
 
@@ -31,11 +31,13 @@ class Ages:
         return len(self.age_s)
 
 
-def ages_by_ledger(traced: pd.DataFrame) -> Ages:
-    """The ages at the eviction itself: ``traced`` as ``analysis.ledger.traced`` makes it."""
-    frame = needed(traced, "kind", "age_s", "ttl_left_s")
-    evicted = frame[frame["kind"] == "evicted"]
-    known = evicted.dropna(subset=["age_s", "ttl_left_s"])
+def ages_by_ledger(traced: Turns) -> Ages:
+    """The ages at the eviction itself, of events as ``analysis.ledger`` traces them."""
+    evicted = needed_rows(traced, "kind", "age_s", "ttl_left_s").ask(
+        "select age_s::double as age_s, ttl_left_s::double as ttl_left_s from rows "
+        "where kind = 'evicted'"
+    )
+    known = evicted.dropna()
     return Ages(
         age_s=known["age_s"].reset_index(drop=True),
         ttl_left_s=known["ttl_left_s"].reset_index(drop=True),
@@ -44,7 +46,7 @@ def ages_by_ledger(traced: pd.DataFrame) -> Ages:
     )
 
 
-def ages_by_turns(turns: Turns, keys: pd.DataFrame) -> Ages:
+def ages_by_turns(turns: Turns, keys: Turns) -> Ages:
     """
     What a run without a ledger knows: the ages at which conversations were found evicted.
 
@@ -57,8 +59,9 @@ def ages_by_turns(turns: Turns, keys: pd.DataFrame) -> Ages:
         "select age_s::double as age_s, ttl_s::double as ttl_s from rows "
         "where outcome = 'evicted' and delivery = 0"
     )
-    looked = needed(keys, "state", "age_s", "ttl_s")
-    looked = looked.loc[looked["state"] == "evicted", ["age_s", "ttl_s"]].astype(float)
+    looked = needed_rows(keys, "state", "age_s", "ttl_s").ask(
+        "select age_s::double as age_s, ttl_s::double as ttl_s from rows where state = 'evicted'"
+    )
     both = pd.concat([found, looked], ignore_index=True)
     known = both.dropna().reset_index(drop=True)
     return Ages(

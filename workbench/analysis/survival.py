@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from workbench.analysis.windows import Turns, needed, needed_rows
+from workbench.analysis.windows import Turns, needed_rows
 
 __all__ = ["AT_RISK_LEAST", "Survival", "survival_by_ledger", "survival_by_turns"]
 
@@ -41,9 +41,7 @@ class Survival:
         return None if low.empty else float(low["pause_s"].iloc[0])
 
 
-def survival_by_ledger(
-    traced: pd.DataFrame, turns: Turns, keys: pd.DataFrame, *, since_s: float
-) -> Survival:
+def survival_by_ledger(traced: Turns, turns: Turns, keys: Turns, *, since_s: float) -> Survival:
     """
     The curve of a run that kept a ledger: each eviction is known to the moment.
 
@@ -51,18 +49,23 @@ def survival_by_ledger(
     was there so long, and no more: it is censored (Kaplan and Meier).
 
     Args:
-        traced: as ``analysis.ledger.traced`` makes it, with ``elapsed_s``.
+        traced: events as ``analysis.ledger`` traces them, with ``elapsed_s``.
         turns: columns ``elapsed_s``, ``outcome``, ``age_s`` (s), ``operation``, ``delivery``.
         keys: the conversations that were looked for at the end, with ``elapsed_s``.
         since_s: when evictions began; pauses that began before it are left out, since nothing
             could have ended them at first.
     """
-    gone = needed(traced, "kind", "elapsed_s", "age_s", "conversation")
-    gone = gone[(gone["kind"] == "evicted") & gone["age_s"].notna() & gone["conversation"].notna()]
-    evicted_s = gone.loc[gone["elapsed_s"] - gone["age_s"] >= since_s, "age_s"]
+    died_s = (
+        needed_rows(traced, "kind", "elapsed_s", "age_s", "conversation")
+        .ask(
+            "select greatest(age_s::double, 0) as age_s from rows where kind = 'evicted' "
+            "and age_s is not null and conversation is not null and elapsed_s - age_s >= $since_s",
+            since_s=since_s,
+        )["age_s"]
+        .to_numpy()
+    )
     pauses = _pauses(turns, keys, since_s=since_s)
     there_s = np.repeat(pauses["pause_s"].to_numpy(), pauses["present"].to_numpy())
-    died_s = evicted_s.clip(lower=0).to_numpy(dtype=float)
     if not len(died_s) or len(died_s) + len(there_s) < AT_RISK_LEAST:
         return Survival(_no_curve(), len(died_s), len(there_s), exact=True)
     from scipy import stats  # it takes a second to import, and few look at it
@@ -88,7 +91,7 @@ def survival_by_ledger(
     return Survival(_begin(curve), len(died_s), len(there_s), exact=True)
 
 
-def survival_by_turns(turns: Turns, keys: pd.DataFrame, *, since_s: float) -> Survival:
+def survival_by_turns(turns: Turns, keys: Turns, *, since_s: float) -> Survival:
     """
     The curve of a run without a ledger: a turn tells only whether its conversation was there.
 
@@ -138,7 +141,7 @@ def survival_by_turns(turns: Turns, keys: pd.DataFrame, *, since_s: float) -> Su
     return Survival(_begin(curve), evicted, present, exact=False)
 
 
-def _pauses(turns: Turns, keys: pd.DataFrame, *, since_s: float) -> pd.DataFrame:
+def _pauses(turns: Turns, keys: Turns, *, since_s: float) -> pd.DataFrame:
     """How many pauses of each length, to the ms, ended with the conversation there, or evicted."""
     rows = needed_rows(turns, "elapsed_s", "outcome", "age_s", "operation", "delivery")
     found = rows.ask(
@@ -149,19 +152,15 @@ def _pauses(turns: Turns, keys: pd.DataFrame, *, since_s: float) -> pd.DataFrame
         "and age_s is not null and elapsed_s - age_s >= $since_s group by pause_s",
         since_s=since_s,
     )
-    looked = needed(keys, "elapsed_s", "age_s", "state")
-    looked = looked[
-        looked["state"].isin(["present", "evicted"])
-        & (looked["elapsed_s"] - looked["age_s"] >= since_s)
-    ]
-    at_the_end = pd.DataFrame(
-        {
-            "pause_s": looked["age_s"].astype(float).clip(lower=0).round(3),
-            "present": (looked["state"] == "present").astype(int),
-            "evicted": (looked["state"] == "evicted").astype(int),
-        }
+    looked = needed_rows(keys, "elapsed_s", "age_s", "state").ask(
+        "select round(greatest(age_s::double, 0), 3) as pause_s, "
+        "count(*) filter (where state = 'present') as present, "
+        "count(*) filter (where state = 'evicted') as evicted "
+        "from rows where state in ('present', 'evicted') and elapsed_s - age_s >= $since_s "
+        "group by pause_s",
+        since_s=since_s,
     )
-    both = pd.concat([found, at_the_end]).groupby("pause_s", as_index=False).sum()
+    both = pd.concat([found, looked]).groupby("pause_s", as_index=False).sum()
     return both.astype({"pause_s": float, "present": int, "evicted": int})
 
 

@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis.eviction import began_s
-from workbench.analysis.ledger import reconciliation, traced
+from workbench.analysis.ledger import reconciliation, traced_rows
 from workbench.analysis.survival import Survival, survival_by_ledger, survival_by_turns
 from workbench.plots.annotate import no_data
 from workbench.plots.style import REFERENCE, STATE, Chart, styled
@@ -82,14 +82,14 @@ def _survival(run: Run, began: float | None) -> tuple[Survival, str]:
     """The curve by the ledger if there is a whole one, else by the turns; and why the latter."""
     since_s = 0.0 if began is None else began
     measured = run.measured_turns
-    if run.evictions.empty:
-        return survival_by_turns(measured, run.keys, since_s=since_s), "the run kept no ledger"
+    if not len(run.eviction_rows):
+        return survival_by_turns(measured, run.key_rows, since_s=since_s), "the run kept no ledger"
     missed = reconciliation(run.eviction_windows).difference
     if missed > 0:
         why = f"the ledger missed {format_count(missed, 'key')}"
-        return survival_by_turns(measured, run.keys, since_s=since_s), why
-    events = traced(run.evictions, run.turns, run.keys)
-    return survival_by_ledger(events, measured, run.keys, since_s=since_s), ""
+        return survival_by_turns(measured, run.key_rows, since_s=since_s), why
+    events = traced_rows(run.eviction_rows, run.turns, run.key_rows)
+    return survival_by_ledger(events, measured, run.key_rows, since_s=since_s), ""
 
 
 def _title(survival: Survival, began: float | None) -> str:
