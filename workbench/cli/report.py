@@ -143,11 +143,10 @@ def _made(
     runs: "Sequence[Run]", names: Sequence[str] | None, words: Sequence[str], outputs: Outputs
 ) -> "Iterator[Report]":
     """Each report as soon as it is made; what was asked for is looked at before the first."""
-    from workbench.diagnostics.finding import evaluate
     from workbench.diagnostics.slo import judge
     from workbench.reports.execution import Executor
     from workbench.reports.notebook import parameters_of, read_parameters, reporting
-    from workbench.reports.render import DEFAULT_NOTEBOOKS, render_each, render_together
+    from workbench.reports.render import DEFAULT_NOTEBOOKS, judged, render_each, render_together
     from workbench.reports.summary import summary
     from workbench.runs.files import write_whole
 
@@ -157,7 +156,7 @@ def _made(
     summaries = []
     with Executor() as executor:
         for run in runs if of_one or outputs.markdown else ():
-            findings = evaluate(run)
+            findings = judged(run, executor)
             slo = None if outputs.slo is None else judge(run, outputs.slo)
             summaries.append(summary(run, findings, slo))
             if of_one:

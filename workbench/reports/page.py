@@ -26,7 +26,7 @@ from workbench.runs.manifest import STATUSES, Manifest
 from workbench.runs.run import Run
 from workbench.state.redaction import redact
 
-__all__ = ["Section", "page_of_run", "page_of_runs", "section", "template"]
+__all__ = ["Section", "answers", "page_of_run", "page_of_runs", "section", "template"]
 
 _HIDDEN: Final = {"question", "parameters", "setup", "run", "verdict"}
 """The cells that the page shows itself, or that only matter to someone who edits."""
@@ -74,7 +74,7 @@ def section(file: str, executed: nbformat.NotebookNode) -> Section:
         file=file,
         question=first.lstrip("# ").strip(),
         intro=" ".join(re.sub(r"[*`_]", "", rest).split()),
-        answers=_answers(cells.get("verdict")),
+        answers=answers(cells.get("verdict")),
         body=Markup(body),  # noqa: S704  (nbconvert escapes what it is given)
     )
 
@@ -172,7 +172,8 @@ def _told(manifest: Manifest) -> str:
     )
 
 
-def _answers(verdict: nbformat.NotebookNode | None) -> Findings:
+def answers(verdict: nbformat.NotebookNode | None) -> Findings:
+    """The findings that an executed cell shows; none if it shows none."""
     outputs = [] if verdict is None else verdict.get("outputs", [])
     held = [
         output.data[FINDINGS_MIME] for output in outputs if FINDINGS_MIME in output.get("data", {})

@@ -10,21 +10,34 @@ from typing import Any, Final
 
 import nbformat
 
-from workbench.diagnostics.finding import Findings, evaluate, overall
+from workbench.diagnostics.finding import Findings, overall
 from workbench.diagnostics.slo import SloFindings
 from workbench.errors import ReportError
 from workbench.reports.execution import Executor
 from workbench.reports.notebook import Notebook, parameters_of, reporting
-from workbench.reports.page import Section, page_of_run, page_of_runs, section
+from workbench.reports.page import Section, answers, page_of_run, page_of_runs, section
 from workbench.runs.lock import hold, passing_folder
 from workbench.runs.run import Run
 
-__all__ = ["DEFAULT_NOTEBOOKS", "PAGE", "Report", "render", "render_each", "render_together"]
+__all__ = [
+    "DEFAULT_NOTEBOOKS",
+    "PAGE",
+    "Report",
+    "judged",
+    "render",
+    "render_each",
+    "render_together",
+]
 
 DEFAULT_NOTEBOOKS: Final = ("10-eviction", "20-latency", "30-aof-rewrite")
 PAGE: Final = "report.html"
 
 _UNFINISHED: Final = ".unfinished"
+_JUDGING: Final = {
+    "parameters": 'run_dir: str = ""  # a sealed run',
+    "verdict": "from workbench.diagnostics.finding import evaluate\n"
+    "from workbench.runs.run import open_run\n\nevaluate(open_run(run_dir))",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +111,7 @@ def render_each(
     Raises:
         ReportError: as ``render`` does.
     """
-    found = findings or evaluate(run)
+    found = findings or judged(run, executor)
     with _made_in(run) as scratch:
         sections = [
             _executed(notebook, scratch, {**values[notebook.name], "run_dir": run.where}, executor)
@@ -106,6 +119,27 @@ def render_each(
         ]
         files = _kept(scratch, run, PAGE, page_of_run(run, found, slo, sections), sections)
     return Report((run,), files[-1], tuple(files[:-1]), overall(found, slo))
+
+
+def judged(run: Run, executor: Executor) -> Findings:
+    """
+    The findings, by the process that executes notebooks: these ask again much of what rules ask.
+
+    Of a run of ten million turns that saves half a minute of processor time (2 cores, 2026-11-26).
+
+    Raises:
+        ReportError: the rules could not be carried out.
+    """
+    cells = [nbformat.v4.new_code_cell(source, id=name) for name, source in _JUDGING.items()]  # type: ignore[no-untyped-call]
+    cells[0].metadata["tags"] = ["parameters"]
+    with _made_in(run) as scratch:
+        source = scratch / "rules" / "judging.ipynb"
+        source.parent.mkdir()
+        told = {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}
+        rules = nbformat.v4.new_notebook(cells=cells, metadata=told)  # type: ignore[no-untyped-call]
+        nbformat.write(rules, source)  # type: ignore[no-untyped-call]
+        executed = executor.execute(source, scratch, {"run_dir": run.where})
+    return answers({str(cell.id): cell for cell in executed.cells}["verdict"])
 
 
 def render_together(
