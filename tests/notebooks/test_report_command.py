@@ -109,6 +109,7 @@ def test_wrong_folder_or_option_is_refused(two_runs, words, told):
     assert told in str(caught.value)
 
 
+@pytest.mark.slow
 def test_copies_elsewhere_lie_as_the_runs_do(two_runs, notebooks, tmp_path):
     """So the index of the runs links to them."""
     elsewhere = tmp_path / "elsewhere"

@@ -81,6 +81,7 @@ def test_secret_is_in_no_artefact(own_notebook, marked_run, tmp_path):
     assert "a secret was drawn in this chart" in artefacts["runs/tiny/report/report.html"]
 
 
+@pytest.mark.slow
 def test_secret_is_found_with_the_redactor_off(own_notebook, marked_run, tmp_path, monkeypatch):
     """So the test above looks where it would be; what is printed is paths alone."""
     for module in (execution, page, summary):
