@@ -188,7 +188,7 @@ def test_wrong_type_of_a_parameter_is_refused(own_notebook, tiny_run):
     """A text where a number belongs would fail in the middle of the notebook."""
     own_notebook("typed", parameters=f"{RUN_DIR}\ntop: int = 3  # how many")
 
-    with pytest.raises(ParameterError, match="top must be a int, not 'many'"):
+    with pytest.raises(ParameterError, match="top must be of type int, not 'many'"):
         render(tiny_run, "typed", parameters={"top": "many"})
 
 

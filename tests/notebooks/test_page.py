@@ -99,7 +99,7 @@ def test_page_of_a_run_whose_rules_hold_begins_with_the_objective_that_broke():
     found = Finding(rule="x", title="?", severity="critical", verdict="unknown", says="who knows")
     slo = judge(run, Slo("slo.toml", response_p99_s=0.001))
 
-    text = page_of_run(run, Findings([found]), slo, [])
+    text = page_of_run(run, Findings([found]), slo, [], again="")
 
     assert '<section class="card verdict fail" id="verdict">' in text
     assert f'<p class="says">{slo.says}.</p>' in text

@@ -48,8 +48,8 @@ def test_several_runs_have_a_page_each_and_one_of_all(two_runs, notebooks, tmp_p
 
     folders = [run / "report" for run in two_runs]
     assert [report["report"] for report in told] == [
-        str(folders[0] / "report.html"),
-        str(folders[1] / "report.html"),
+        str(folders[0] / "one.html"),
+        str(folders[1] / "one.html"),
         str(folders[1] / "several.html"),
     ]
     assert [len(report["runs"]) for report in told] == [1, 1, 2]
@@ -66,7 +66,7 @@ def test_several_runs_have_a_page_each_and_one_of_all(two_runs, notebooks, tmp_p
     ("words", "told"),
     [
         (["-p", "tpo=5"], "one.ipynb, several.ipynb have no parameter 'tpo'; did you mean 'top'"),
-        (["-p", "top=many"], "one.ipynb: top must be a int, not 'many'"),
+        (["-p", "top=many"], "one.ipynb: top must be of type int, not 'many'"),
         (["-p", "top"], "'top' is not a parameter"),
         (["-p", "run_dir=x"], "run_dir is what the argument RUN says"),
         (["-p", "runs=x"], "runs is what the argument RUN says"),
@@ -118,6 +118,6 @@ def test_copies_elsewhere_lie_as_the_runs_do(two_runs, notebooks, tmp_path):
     report("--index", "--out", elsewhere)
 
     names = sorted(str(path.relative_to(elsewhere)) for path in elsewhere.rglob("*.*"))
-    assert names == ["first/report/one.ipynb", "first/report/report.html", "index.html"]
-    assert out.splitlines()[-1].endswith("elsewhere/first/report/report.html")
-    assert 'href="first/report/report.html"' in (elsewhere / "index.html").read_text()
+    assert names == ["first/report/one.ipynb", "first/report/one.html", "index.html"]
+    assert out.splitlines()[-1].endswith("elsewhere/first/report/one.html")
+    assert 'href="first/report/one.html"' in (elsewhere / "index.html").read_text()

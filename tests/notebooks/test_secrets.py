@@ -78,7 +78,7 @@ def test_secret_is_in_no_artefact(own_notebook, marked_run, tmp_path):
 
     assert len(artefacts) == (9 if chromium() else 7)
     assert [name for name, text in artefacts.items() if CANARY in text] == []
-    assert "a secret was drawn in this chart" in artefacts["runs/tiny/report/report.html"]
+    assert "a secret was drawn in this chart" in artefacts["runs/tiny/report/telling.html"]
 
 
 @pytest.mark.slow

@@ -94,7 +94,7 @@ def report(
 
         chromium_or_refuse()
     told = []
-    for made in _made(opened, notebook, parameter or [], outputs):
+    for made in _made(opened, notebook, parameter or [], outputs, named=bool(runs)):
         files = [*made.notebooks, made.page]
         if pdf:
             from workbench.browser import print_page
@@ -140,7 +140,12 @@ def _refuse_far(runs: "Sequence[Run]", out: str | None) -> None:
 
 
 def _made(
-    runs: "Sequence[Run]", names: Sequence[str] | None, words: Sequence[str], outputs: Outputs
+    runs: "Sequence[Run]",
+    names: Sequence[str] | None,
+    words: Sequence[str],
+    outputs: Outputs,
+    *,
+    named: bool,
 ) -> "Iterator[Report]":
     """Each report as soon as it is made; what was asked for is looked at before the first."""
     from workbench.diagnostics.slo import judge
@@ -149,6 +154,7 @@ def _made(
     from workbench.reports.render import DEFAULT_NOTEBOOKS, judged, render_each, render_together
     from workbench.reports.summary import summary
     from workbench.runs.files import write_whole
+    from workbench.units import format_count
 
     notebooks = reporting(names or DEFAULT_NOTEBOOKS)
     values = parameters_of(notebooks, read_parameters(notebooks, words))
@@ -164,8 +170,9 @@ def _made(
                 yield render_each(run, of_one, values, executor, findings=findings, slo=slo)
         for notebook in notebooks:
             if notebook.takes_several:
-                progress(f"{len(runs)} runs: {notebook.name}")
-                yield render_together(runs, notebook, values[notebook.name], executor)
+                progress(f"{format_count(len(runs), 'run')}: {notebook.name}")
+                of_it = values[notebook.name]
+                yield render_together(runs, notebook, of_it, executor, named=named)
     if outputs.markdown is not None:
         write_whole(outputs.markdown, "\n---\n\n".join(summaries).encode(errors="replace"))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FINDINGS_MIME",
+    "LATE",
     "RULES",
     "Finding",
     "Findings",
@@ -49,6 +50,11 @@ __all__ = [
 
 Verdict = Literal["pass", "fail", "unknown", "not applicable"]
 Severity = Literal["critical", "warning", "info"]
+
+_WHOLE_MAX: Final = 12
+
+LATE: Final = "see generator-validity"
+"""Advice of a rule that cannot tell since the load was late, as others cannot either."""
 
 FINDINGS_MIME: Final = "application/vnd.workbench.findings+json"
 """Under this type a notebook's output holds the findings as data."""
@@ -248,8 +254,17 @@ class Findings(tuple[Finding, ...]):
         return next(weighing, self[0])
 
     def to_markdown(self) -> str:
-        """Verdict, sentence, evidence, advice and source of each."""
-        return "\n\n".join(_paragraph(found) for found in self)
+        """
+        Verdict, sentence, evidence, advice and source of each.
+
+        Of many rules those that passed or do not apply are named alone.
+        """
+        if len(self) <= _WHOLE_MAX:
+            return "\n\n".join(_paragraph(found) for found in self)
+        whole, names = by_name_only(self)
+        told = [_paragraph(found) for found in whole]
+        told += [f"**{len(some)} {word}:** {', '.join(some)}" for word, some in names.items()]
+        return "\n\n".join(told)
 
     def __repr__(self) -> str:
         return "\n".join(f"{found.word}: {found.says}" for found in self)
@@ -393,7 +408,7 @@ def _judge(rule: Rule, run: Run, doubt: str) -> Finding:
     if judgement.verdict == "pass" and doubt:
         judgement = unknown(
             f"{judgement.says}; but that does not hold: {doubt}",
-            "run it again, to its end" if broken_off(run) else "see generator-validity",
+            "run it again, to its end" if broken_off(run) else LATE,
             judgement.evidence,
         )
     return Finding(

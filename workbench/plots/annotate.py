@@ -17,6 +17,7 @@ __all__ = [
     "end_labels",
     "hatch_spans",
     "limit_line",
+    "limit_steps",
     "moment",
     "name_shade",
     "no_data",
@@ -89,6 +90,12 @@ def name_shade(ax: Axes, text: str) -> None:
 def limit_line(ax: Axes, y: float) -> None:
     """A limit: thin, dashed, grey."""
     ax.axhline(y, color=REFERENCE, lw=1, ls=(0, (5, 4)), zorder=1.5)
+
+
+def limit_steps(ax: Axes, x: pd.Series, y: pd.Series) -> None:
+    """A limit that was changed: a line of steps, drawn as ``limit_line`` is; none where it is 0."""
+    steps = y.where(y > 0)
+    ax.step(x, steps, where="post", color=REFERENCE, lw=1, ls=(0, (5, 4)), zorder=1.5)
 
 
 def moment(ax: Axes, x: float) -> None:

@@ -3,7 +3,14 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
-from workbench.plots.annotate import end_labels, limit_line, no_data, outline, size_unit
+from workbench.plots.annotate import (
+    end_labels,
+    limit_line,
+    limit_steps,
+    no_data,
+    outline,
+    size_unit,
+)
 from workbench.plots.style import REFERENCE, STATE
 
 __all__ = ["draw_memory"]
@@ -27,10 +34,14 @@ def draw_memory(ax: Axes, samples: pd.DataFrame) -> Axes:
     cap = cap_bytes / unit_bytes
     shown = outline(used.set_axis(samples["elapsed_s"]))
     ax.plot(shown.index, shown, color=STATE)
-    ax.set_ylim(0, 1.12 * max(cap, float(used.max()), 0.1))
+    caps = samples["maxmemory"].fillna(0) / unit_bytes
+    ax.set_ylim(0, 1.12 * max(float(caps.max()), float(used.max()), 0.1))
     labels = [(float(used.dropna().iloc[-1]), "used_memory", STATE)]
-    if cap:
+    if caps.nunique() > 1:  # it was changed meanwhile
+        limit_steps(ax, samples["elapsed_s"], caps)
+    elif cap:
         limit_line(ax, cap)
+    if cap:
         labels.append((cap, "maxmemory", REFERENCE))
     end_labels(ax, labels)
     return ax

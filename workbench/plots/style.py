@@ -131,5 +131,6 @@ class Chart:
         # JupyterLab's light theme does not say that it is one, so charts are light on any page but
         # one that asks for others: :root { --chart-scheme: light dark; }
         scheme = 'style="color-scheme: var(--chart-scheme, light)"'
-        image = f'<img alt="{escape(alt)}" {scheme} src="data:image/svg+xml;base64,{data}">'
+        words = f'alt="{escape(alt)}" data-title="{escape(self.title)}"'
+        image = f'<img {words} {scheme} src="data:image/svg+xml;base64,{data}">'
         return {"text/html": image, "text/plain": alt}, {"text/html": {"alt": alt}}

@@ -23,7 +23,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from workbench.checkout import notebooks_dir
-from workbench.errors import ReportError
+from workbench.errors import ParameterError, ReportError, RunError, UsageError
 from workbench.state.redaction import redact
 
 __all__ = ["Executor", "redacted"]
@@ -35,6 +35,7 @@ _LEFT_OUT: Final = (
     'font-family="sans-serif" fill="#888">left out: a secret was drawn in this chart</text></svg>'
 )
 _READY_S: Final = 60
+_WRONG: Final = {error.__name__ for error in (ParameterError, RunError, UsageError)}
 _POLL_S: Final = 0.5
 
 
@@ -74,6 +75,7 @@ class Executor:
             parameters: of the notebook.
 
         Raises:
+            UsageError: its parameters or its run are wrong; the notebook says what.
             ReportError: it failed, was killed, or did not come to its end; the message says where.
             KeyboardInterrupt: a person ended it.
         """
@@ -102,6 +104,8 @@ class Executor:
                 )
                 run_sync(self._forget)()
         except PapermillExecutionError as error:
+            if error.ename in _WRONG:
+                raise UsageError(f"{source.name}: {redact(str(error.evalue))}") from None
             cell = _failed_cell(working)
             raise ReportError(
                 f"{source.name} failed in cell {cell}: {redact(f'{error.ename}: {error.evalue}')}"

@@ -88,7 +88,7 @@ def read_parameters(notebooks: Sequence[Notebook], words: Iterable[str]) -> dict
                 values[name] = read_value(text, kind)
             except ValueError:
                 raise ParameterError(
-                    f"{notebook.path.name}: {name} must be a {kind}, not {text!r}"
+                    f"{notebook.path.name}: {name} must be of type {kind}, not {text!r}"
                 ) from None
     return values
 

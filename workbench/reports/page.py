@@ -14,6 +14,7 @@ from nbconvert import HTMLExporter
 
 from workbench.diagnostics.finding import (
     FINDINGS_MIME,
+    LATE,
     Finding,
     Findings,
     overall,
@@ -28,6 +29,7 @@ from workbench.state.redaction import redact
 
 __all__ = ["Section", "answers", "page_of_run", "page_of_runs", "section", "template"]
 
+_TITLED: Final = re.compile(r'(<img [^>]*data-title="([^"]*)")')
 _HIDDEN: Final = {"question", "parameters", "setup", "run", "verdict"}
 """The cells that the page shows itself, or that only matter to someone who edits."""
 
@@ -70,6 +72,8 @@ def section(file: str, executed: nbformat.NotebookNode) -> Section:
         template_name="basic", exclude_input=True, mathjax_url="", require_js_url=""
     )
     body, _ = exporter.from_notebook_node(shown)
+    # On a phone a chart is scrolled sideways; its title, the finding, is read without that.
+    body = _TITLED.sub(r'<p class="chart-title">\2</p>\1', body)
     return Section(
         file=file,
         question=first.lstrip("# ").strip(),
@@ -80,13 +84,20 @@ def section(file: str, executed: nbformat.NotebookNode) -> Section:
 
 
 def page_of_run(
-    run: Run, findings: Findings, slo: SloFindings | None, sections: Sequence[Section]
+    run: Run,
+    findings: Findings,
+    slo: SloFindings | None,
+    sections: Sequence[Section],
+    *,
+    again: str,
 ) -> str:
-    """The page of one run."""
+    """The page of one run; ``again`` is the command that makes it."""
     manifest = run.manifest
     broken = slo is not None and findings.verdict != "fail"
     return _page(
-        asked=_asked(manifest),
+        asked=sections[0].question if len(sections) == 1 else _asked(manifest),
+        run=run.name,
+        invalid=manifest.status == "invalid",
         verdict=overall(findings, slo),
         head=findings.head if findings and not broken else None,
         says=slo.says if slo is not None and broken else "",
@@ -96,16 +107,17 @@ def page_of_run(
         sections=sections,
         circumstances=[run_facts(run)],
         differences=manifest.differences,
-        again=f"workbench report {manifest.run_id}",
+        again=again,
     )
 
 
-def page_of_runs(runs: Sequence[Run], shown: Section) -> str:
-    """The page of a notebook that was executed once for several runs."""
+def page_of_runs(runs: Sequence[Run], shown: Section, *, again: str) -> str:
+    """The page of a notebook that was executed once for several runs; see ``page_of_run``."""
     findings = shown.answers
-    names = " ".join(run.name for run in runs)
     return _page(
         asked=shown.question,
+        run="",
+        invalid=False,
         verdict=findings.verdict if findings else "",
         head=findings.head if findings else None,
         says="",
@@ -115,7 +127,7 @@ def page_of_runs(runs: Sequence[Run], shown: Section) -> str:
         sections=[shown],
         circumstances=[run_facts(run) for run in runs],
         differences=sorted({told for run in runs for told in run.manifest.differences}),
-        again=f"workbench report {names} --notebook {shown.anchor}",
+        again=again,
     )
 
 
@@ -141,7 +153,8 @@ def _page(*, findings: Findings, **shown: Any) -> str:
     }
     html: str = template("page.html.j2").render(
         **shown,
-        grave=by_word["fail"] + by_word["unknown"],
+        grave=by_word["fail"] + [found for found in by_word["unknown"] if not _late(found)],
+        late=[found for found in by_word["unknown"] if _late(found)],
         notes=by_word["note"],
         passed=by_word["pass"],
         idle=by_word["not applicable"],
@@ -150,6 +163,11 @@ def _page(*, findings: Findings, **shown: Any) -> str:
         remedies=remedies,
     )
     return html
+
+
+def _late(found: Finding) -> bool:
+    """Whether it would be known, had the load been in time: all of these say the same."""
+    return found.advice == LATE
 
 
 def _tally(by_word: Mapping[str, Iterable[Finding]]) -> str:

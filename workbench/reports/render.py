@@ -1,6 +1,7 @@
 """render: from notebooks and sealed runs to executed copies and self-contained pages."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -117,8 +118,34 @@ def render_each(
             _executed(notebook, scratch, {**values[notebook.name], "run_dir": run.where}, executor)
             for notebook in notebooks
         ]
-        files = _kept(scratch, run, PAGE, page_of_run(run, found, slo, sections), sections)
+        # The page of one notebook does not take the place of the whole report.
+        name = f"{notebooks[0].name}.html" if len(notebooks) == 1 else PAGE
+        html = page_of_run(run, found, slo, sections, again=_again([run], notebooks, values, slo))
+        files = _kept(scratch, run, name, html, sections)
     return Report((run,), files[-1], tuple(files[:-1]), overall(found, slo))
+
+
+def _again(
+    runs: Sequence[Run],
+    notebooks: Sequence[Notebook],
+    values: Mapping[str, Mapping[str, Any]],
+    slo: SloFindings | None = None,
+) -> str:
+    """The command that makes the same page again."""
+    words = ["workbench report", *(run.name for run in runs)]
+    if [each.name for each in notebooks] != list(DEFAULT_NOTEBOOKS):
+        words += [f"--notebook {each.name}" for each in notebooks]
+    given = {name: value for each in notebooks for name, value in values[each.name].items()}
+    words += [f"-p {shlex.quote(f'{name}={_word(value)}')}" for name, value in given.items()]
+    return " ".join(words + ([f"--slo {shlex.quote(slo.slo)}"] if slo else []))
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_word, value))
+    return (
+        "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def judged(run: Run, executor: Executor) -> Findings:
@@ -147,18 +174,22 @@ def render_together(
     notebook: Notebook,
     values: Mapping[str, Any],
     executor: Executor,
+    *,
+    named: bool = True,
 ) -> Report:
     """
     The report of a notebook that takes several runs; it is kept in the last one's folder.
+
+    Unless they were ``named``, the notebook takes those that it takes by itself.
 
     Raises:
         ReportError: as ``render`` does.
     """
     last = runs[-1]
     with _made_in(last) as scratch:
-        given = {**values, "runs": [run.where for run in runs]}
+        given = {**values, "runs": [run.where for run in runs] if named else []}
         shown = _executed(notebook, scratch, given, executor)
-        page = page_of_runs(runs, shown)
+        page = page_of_runs(runs, shown, again=_again(runs, [notebook], {notebook.name: values}))
         files = _kept(scratch, last, f"{notebook.name}.html", page, [shown])
     verdict = shown.answers.verdict if shown.answers else ""
     return Report(tuple(runs), files[-1], tuple(files[:-1]), verdict)

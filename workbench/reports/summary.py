@@ -19,8 +19,9 @@ def summary(run: Run, findings: Findings, slo: SloFindings | None = None) -> str
     manifest = run.manifest
     asked = manifest.experiment.get("question") or manifest.experiment.get("name", "")
     told = f"The run is {manifest.status}: {manifest.why or STATUSES[manifest.status]}"
+    invalid = "invalid run · " if manifest.status == "invalid" else ""
     parts = [
-        f"## {overall(findings, slo).upper()} · {_line(asked)}",
+        f"## {overall(findings, slo).upper()} · {invalid}{_line(asked)}",
         _line(sentence(told.rstrip("."))),
     ]
     if slo is not None:

@@ -68,11 +68,13 @@ def check_value(name: str, value: Any, kind: str) -> None:
     form = _FORM.fullmatch(plain)
     if form is None or (optional and value is None):
         return
+    if form["member"] == "str" and isinstance(value, str):
+        return  # with commas, as papermill's -p gives a list of texts; see runs.several
     right = _is_a(value, form["of"])
     if right and form["member"]:
         right = all(_is_a(member, form["member"]) for member in value)
     if not right:
-        raise ParameterError(f"{name} must be a {kind}, not {value!r}")
+        raise ParameterError(f"{name} must be of type {kind}, not {value!r}")
 
 
 def check_parameters(namespace: Mapping[str, Any]) -> None:

@@ -53,13 +53,13 @@ def test_word_of_another_type_is_no_value(text, kind):
         (1, "bool"),
         (None, "float"),
         ("x", "Optional[float]"),
-        ("a", "list[str]"),
+        (3, "list[str]"),
         (["a", 1], "list[str]"),
         ([True], "list[int]"),
     ],
 )
 def test_value_of_another_type_is_refused(value, kind):
-    with pytest.raises(ParameterError, match="x must be a"):
+    with pytest.raises(ParameterError, match="x must be of type"):
         check_value("x", value, kind)
 
 
@@ -98,9 +98,9 @@ def test_notebook_refuses_a_parameter_that_it_does_not_have():
         check_parameters(namespace("tpo = 5"))
 
 
-@pytest.mark.parametrize("wrong", [{"top": "5"}, {"runs": "a"}, {"cap": "x"}, {"run_dir": 3}])
+@pytest.mark.parametrize("wrong", [{"top": "5"}, {"runs": 3}, {"cap": "x"}, {"run_dir": 3}])
 def test_notebook_refuses_a_value_of_another_type(wrong):
     (name,) = wrong
 
-    with pytest.raises(ParameterError, match=f"{name} must be a"):
+    with pytest.raises(ParameterError, match=f"{name} must be of type"):
         check_parameters(namespace(**wrong))
