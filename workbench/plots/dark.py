@@ -42,8 +42,7 @@ def following_the_page(svg: str) -> str:
         for light, dark in DARK.items()
         for paint in ("fill", "stroke")
     ]
-    # A raster turns as a whole: light and dark change places, the hues stay.
-    rules += [f"svg{{fill:{INK}}}", "image{filter:invert(1) hue-rotate(180deg)}"]
+    rules.append(f"svg{{fill:{INK}}}")  # a raster stays as it is
     style = f"@media screen and (prefers-color-scheme: dark){{{''.join(rules)}}}"
     assert svg.count("</style>") == 1, "matplotlib writes one style sheet"
     return svg.replace("</style>", f"\n{style}</style>")

@@ -4,9 +4,10 @@ from typing import Final, cast
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import LogNorm
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from workbench.analysis.heatmap import CLASSES_PER_DECADE, latency_cells, window_for_cells_s
@@ -21,6 +22,8 @@ __all__ = ["draw_latency_heatmap", "figure_latency_heatmap"]
 
 _SINCE: Final = "from the intended start"
 _LONG_RATIO: Final = 10.0
+# Its darkest quarter is left out: a cell of one turn is to be seen on a dark page too.
+_MAP: Final = ListedColormap(colormaps["cividis"](np.linspace(0.25, 1.0, 256)))
 
 
 def draw_latency_heatmap(
@@ -54,7 +57,7 @@ def draw_latency_heatmap(
         edges_ms,
         np.ma.masked_invalid(grid),
         norm=LogNorm(1, most),
-        cmap="cividis",
+        cmap=_MAP,
         rasterized=True,
     )
     ax.set_yscale("log")
