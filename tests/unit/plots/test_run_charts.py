@@ -172,6 +172,31 @@ def test_outage_is_the_cause_of_its_spike_and_its_end_is_told(made):
     assert figure_outcomes(run).title == "8.89 % of the turns failed, most by timeout"
 
 
+@pytest.mark.parametrize(
+    ("key", "title"),
+    [
+        ({}, "Conversation 3 kept its state through 15 turns"),
+        (
+            {"state": "evicted", "update": None},
+            "Conversation 3 was gone at the end of the run (evicted), and nobody came back to it",
+        ),
+        (
+            {"update": "lost"},
+            "Conversation 3 was without its last acknowledged turn at the end of the run",
+        ),
+    ],
+)
+def test_conversation_that_was_gone_at_the_end_did_not_keep_its_state(tmp_path, key, title):
+    """Also where the run kept no ledger that saw it go."""
+    turns = [{**turn, "outcome": "ok"} for turn in TURNS]
+    keys = [{"elapsed_s": 10.0, "conversation": 3, **key}]
+
+    chart = figure_conversation(make_run(tmp_path / "run", operations=turns, keys=keys), 3)
+
+    assert chart.title == title
+    assert f"found {keys[0].get('state', 'present')}" in chart.reading
+
+
 def test_run_that_was_cut_short_says_so_in_its_title(made):
     """What it shows is of a part."""
     chart = figure_spikes(made("interrupted"))
