@@ -21,6 +21,8 @@ __all__ = [
 GONE: Final = ("evicted", "expired", "restarted", "deleted", "missing", "elsewhere", "lost_update")
 """Outcomes of a turn whose conversation was not there, or not as it had been left."""
 
+_ABSENT: Final = tuple(name for name in GONE if name != "lost_update")
+
 AT_ONCE_US: Final = 50_000.0
 """What failed in less did not wait for the server: it was refused, or the breaker was open."""
 
@@ -44,15 +46,18 @@ def outcomes_by_window(turns: Turns, *, window_s: float = 1.0) -> pd.DataFrame:
 
     Returns:
         One row per window, indexed by its start (s), each column by the second: ``due``, ``ok``
-        (carried out, or applied before), ``gone``, one for each of ``failure.FAILED``, ``unsent``,
-        and besides ``retried`` (written in more than one try) and ``again`` (delivered again).
+        (carried out, or applied before), ``gone``, ``lost_update`` (there without the turn before
+        it), one for each of ``failure.FAILED``, ``unsent``, and besides ``retried`` (written in
+        more than one try) and ``again`` (delivered again).
     """
     rows = needed_rows(turns, "elapsed_s", "outcome", "attempts", "delivery")
-    each = ", ".join(f"{_count(_is(name))} as {name}" for name in (*FAILED, "unsent"))
+    each = ", ".join(
+        f"{_count(_is(name))} as {name}" for name in ("lost_update", *FAILED, "unsent")
+    )
     table = rows.ask(
         f"select floor(elapsed_s / $window_s) * $window_s as of_s, "
         f"count(*) / $window_s as due, {_count(_is('ok', 'duplicate'))} as ok, "
-        f"{_count(_is(*GONE))} as gone, {each}, "
+        f"{_count(_is(*_ABSENT))} as gone, {each}, "
         f"{_count('attempts > 1')} as retried, {_count('delivery > 0')} as again "
         "from rows group by of_s order by of_s",
         window_s=window_s,

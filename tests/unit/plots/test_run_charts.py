@@ -172,6 +172,55 @@ def test_outage_is_the_cause_of_its_spike_and_its_end_is_told(made):
     assert figure_outcomes(run).title == "8.89 % of the turns failed, most by timeout"
 
 
+def test_turns_that_are_seldom_are_counted_once(tmp_path):
+    """One each three seconds: the gap between windows is not their width."""
+    turns = [{"elapsed_s": 3.0 * n, "turn": n} for n in range(20)]
+
+    chart = figure_outcomes(make_run(tmp_path / "run", measured_s=60.0, operations=turns))
+
+    assert chart.title == "Every one of 20 turns was carried out"
+    assert chart.reading.startswith("Of 20 turns 20 were carried out.")
+    (due, _) = chart.figure.axes[0].patches
+    assert due.get_data().values.sum() == 20.0
+
+
+@pytest.mark.parametrize(
+    ("others", "title", "says"),
+    [
+        (
+            ["unsent"] * 10,
+            "50 % of the turns were not sent; each of the 10 others was carried out",
+            "Due, and not sent before the end: 10.",
+        ),
+        (
+            ["lost_update"] * 10,
+            "No turn failed; 50 % missed an update that was acknowledged",
+            "Missed an update that was acknowledged: 10.",
+        ),
+        (
+            ["evicted"] * 5 + ["lost_update"] * 5,
+            "No turn failed; 25 % found their conversation gone",
+            "Found their conversation gone: 5. Missed an update that was acknowledged: 5.",
+        ),
+        (
+            ["timeout"] * 5 + ["unsent"] * 5,
+            "33.3 % of those sent failed, most by timeout",
+            "Without an answer in time: 5.",
+        ),
+    ],
+)
+def test_title_of_outcomes_names_what_became_of_turns(tmp_path, others, title, says):
+    """Not sent is not carried out, and an update that is lost no conversation that is gone."""
+    told = ["ok"] * 10 + others
+    turns = [{"elapsed_s": 0.1 * n, "turn": n, "outcome": each} for n, each in enumerate(told)]
+
+    chart = figure_outcomes(make_run(tmp_path / "run", operations=turns))
+
+    assert chart.title == title
+    assert says in chart.reading
+    assert crowded(chart.figure) == []
+
+
 @pytest.mark.parametrize(
     ("key", "title"),
     [
