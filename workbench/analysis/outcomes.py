@@ -24,7 +24,7 @@ GONE: Final = ("evicted", "expired", "restarted", "deleted", "missing", "elsewhe
 _ABSENT: Final = tuple(name for name in GONE if name != "lost_update")
 
 AT_ONCE_US: Final = 50_000.0
-"""What failed in less did not wait for the server: it was refused, or the breaker was open."""
+"""What got no answer in less did not wait for one: as with an open breaker."""
 
 ANSWERS: Final = {
     "their answer": "the first delivery was carried out",
@@ -67,22 +67,27 @@ def outcomes_by_window(turns: Turns, *, window_s: float = 1.0) -> pd.DataFrame:
 
 def failures_by_window(turns: Turns, *, window_s: float = 1.0) -> pd.DataFrame:
     """
-    Failed turns by the second: those that failed at once, and those that waited first.
+    Failed turns by the second: those that failed at once, those that waited first, the refused.
+
+    A server that refuses a write, as a full one does under noeviction, has answered: no breaker
+    opens for that, however quick it was.
 
     Args:
         turns: columns ``elapsed_s`` (s), ``outcome`` and ``service_us`` (µs).
         window_s: width of a window, s.
 
     Returns:
-        One row per window with a failed turn, indexed by its start (s): ``at_once`` and ``waited``
-        by the second, ``service_us_p50`` of the failed.
+        One row per window with a failed turn, indexed by its start (s): ``at_once``, ``waited``
+        and ``refused`` by the second, ``service_us_p50`` of those that were not refused.
     """
     rows = needed_rows(turns, "elapsed_s", "outcome", "service_us")
+    refused = _is("refused")
     table = rows.where(_is(*FAILED)).ask(
         "select floor(elapsed_s / $window_s) * $window_s as of_s, "
-        f"{_count('service_us < $at_once_us')} as at_once, "
-        f"{_count('service_us >= $at_once_us')} as waited, "
-        "quantile_disc(service_us, 0.5)::double as service_us_p50 "
+        f"{_count(f'not {refused} and service_us < $at_once_us')} as at_once, "
+        f"{_count(f'not {refused} and service_us >= $at_once_us')} as waited, "
+        f"{_count(refused)} as refused, "
+        f"quantile_disc(service_us, 0.5) filter (not {refused})::double as service_us_p50 "
         "from rows group by of_s order by of_s",
         window_s=window_s,
         at_once_us=AT_ONCE_US,

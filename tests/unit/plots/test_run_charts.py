@@ -172,6 +172,18 @@ def test_outage_is_the_cause_of_its_spike_and_its_end_is_told(made):
     assert figure_outcomes(run).title == "8.89 % of the turns failed, most by timeout"
 
 
+def test_refusals_of_a_full_server_are_not_told_as_of_a_breaker(tmp_path):
+    """Under noeviction they are quick, and each is an answer."""
+    turns = [{**turn, "outcome": "refused"} for turn in TURNS]
+
+    chart = figure_breaker(make_run(tmp_path / "run", operations=turns))
+
+    assert "no breaker was put to the test" in chart.title
+    assert "breaker is open" not in chart.reading
+    assert "The server refused 450 turns, which is an answer" in chart.reading
+    assert crowded(chart.figure) == []
+
+
 def test_turns_that_are_seldom_are_counted_once(tmp_path):
     """One each three seconds: the gap between windows is not their width."""
     turns = [{"elapsed_s": 3.0 * n, "turn": n} for n in range(20)]
