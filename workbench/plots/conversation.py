@@ -253,12 +253,6 @@ def _reading(turns: pd.DataFrame, taken_s: list[float], at_end: tuple[str, str])
         says.append(f"The longest pause was {format_duration(float(pauses_s.max()))}.")
     if taken_s:
         says.append(f"The ledger saw it evicted at {', '.join(f'{s:.1f} s' for s in taken_s)}.")
-    state, update = at_end
-    if state == "unread":
-        says.append("It was not looked for at the end of the run.")
-    elif state:
-        last = f", its last update {update}" if update else ""
-        says.append(f"At the end of the run it was found {state}{last}.")
     gone = turns[turns["outcome"].isin(GONE) & turns["age_s"].notna()]
     if len(gone):
         left_s = float((gone["ttl_s"] - gone["age_s"]).iloc[0])
@@ -267,4 +261,10 @@ def _reading(turns: pd.DataFrame, taken_s: list[float], at_end: tuple[str, str])
             if left_s > 0
             else "Its time to live was over when it was found gone."
         )
+    state, update = at_end
+    if state == "unread":
+        says.append("It was not looked for at the end of the run.")
+    elif state:
+        last = f", its last update {update}" if update else ""
+        says.append(f"At the end of the run it was found {state}{last}.")
     return " ".join(says)
