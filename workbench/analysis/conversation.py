@@ -8,7 +8,19 @@ from workbench.analysis.outcomes import GONE
 from workbench.analysis.windows import Turns, needed_rows
 from workbench.errors import ParameterError
 
-__all__ = ["beside_causes", "chosen", "evicted_at_s", "life", "time_left", "turns_of"]
+__all__ = [
+    "EARLY",
+    "beside_causes",
+    "chosen",
+    "evicted_at_s",
+    "found_at_end",
+    "life",
+    "time_left",
+    "turns_of",
+]
+
+EARLY: Final = ("evicted", "restarted", "deleted", "missing")
+"""How a key is found at the end that went before its time to live was over."""
 
 _COLUMNS: Final = (
     "elapsed_s",
@@ -150,6 +162,28 @@ def evicted_at_s(evictions: Turns, conversation: int | None) -> list[float]:
         number=conversation,
     )
     return [float(at_s) for at_s in taken["elapsed_s"]]
+
+
+def found_at_end(keys: Turns, conversation: int | None) -> tuple[str, str]:
+    """
+    How the conversation was found when the load was over: its state, and its last update.
+
+    Args:
+        keys: of the run, columns ``conversation``, ``state`` and ``update``.
+        conversation: its number.
+
+    Returns:
+        As the schema names them, such as ``("evicted", "")``; both empty if it was not looked for,
+        as one that a turn had found gone.
+    """
+    if conversation is None:
+        return "", ""
+    looked = needed_rows(keys, "elapsed_s", "conversation", "state", "update").ask(
+        "select state::varchar as state, coalesce(update::varchar, '') as update from rows "
+        "where conversation = $number order by elapsed_s desc limit 1",
+        number=conversation,
+    )
+    return ("", "") if looked.empty else (looked["state"].iloc[0], looked["update"].iloc[0])
 
 
 _WORDS: Final = ("flow", "step", "operation", "outcome")

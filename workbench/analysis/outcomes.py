@@ -21,8 +21,10 @@ __all__ = [
 GONE: Final = ("evicted", "expired", "restarted", "deleted", "missing", "elsewhere", "lost_update")
 """Outcomes of a turn whose conversation was not there, or not as it had been left."""
 
+_ABSENT: Final = tuple(name for name in GONE if name != "lost_update")
+
 AT_ONCE_US: Final = 50_000.0
-"""What failed in less did not wait for the server: it was refused, or the breaker was open."""
+"""What got no answer in less did not wait for one: as with an open breaker."""
 
 ANSWERS: Final = {
     "their answer": "the first delivery was carried out",
@@ -44,15 +46,18 @@ def outcomes_by_window(turns: Turns, *, window_s: float = 1.0) -> pd.DataFrame:
 
     Returns:
         One row per window, indexed by its start (s), each column by the second: ``due``, ``ok``
-        (carried out, or applied before), ``gone``, one for each of ``failure.FAILED``, ``unsent``,
-        and besides ``retried`` (written in more than one try) and ``again`` (delivered again).
+        (carried out, or applied before), ``gone``, ``lost_update`` (there without the turn before
+        it), one for each of ``failure.FAILED``, ``unsent``, and besides ``retried`` (written in
+        more than one try) and ``again`` (delivered again).
     """
     rows = needed_rows(turns, "elapsed_s", "outcome", "attempts", "delivery")
-    each = ", ".join(f"{_count(_is(name))} as {name}" for name in (*FAILED, "unsent"))
+    each = ", ".join(
+        f"{_count(_is(name))} as {name}" for name in ("lost_update", *FAILED, "unsent")
+    )
     table = rows.ask(
         f"select floor(elapsed_s / $window_s) * $window_s as of_s, "
         f"count(*) / $window_s as due, {_count(_is('ok', 'duplicate'))} as ok, "
-        f"{_count(_is(*GONE))} as gone, {each}, "
+        f"{_count(_is(*_ABSENT))} as gone, {each}, "
         f"{_count('attempts > 1')} as retried, {_count('delivery > 0')} as again "
         "from rows group by of_s order by of_s",
         window_s=window_s,
@@ -62,22 +67,27 @@ def outcomes_by_window(turns: Turns, *, window_s: float = 1.0) -> pd.DataFrame:
 
 def failures_by_window(turns: Turns, *, window_s: float = 1.0) -> pd.DataFrame:
     """
-    Failed turns by the second: those that failed at once, and those that waited first.
+    Failed turns by the second: those that failed at once, those that waited first, the refused.
+
+    A server that refuses a write, as a full one does under noeviction, has answered: no breaker
+    opens for that, however quick it was.
 
     Args:
         turns: columns ``elapsed_s`` (s), ``outcome`` and ``service_us`` (µs).
         window_s: width of a window, s.
 
     Returns:
-        One row per window with a failed turn, indexed by its start (s): ``at_once`` and ``waited``
-        by the second, ``service_us_p50`` of the failed.
+        One row per window with a failed turn, indexed by its start (s): ``at_once``, ``waited``
+        and ``refused`` by the second, ``service_us_p50`` of those that were not refused.
     """
     rows = needed_rows(turns, "elapsed_s", "outcome", "service_us")
+    refused = _is("refused")
     table = rows.where(_is(*FAILED)).ask(
         "select floor(elapsed_s / $window_s) * $window_s as of_s, "
-        f"{_count('service_us < $at_once_us')} as at_once, "
-        f"{_count('service_us >= $at_once_us')} as waited, "
-        "quantile_disc(service_us, 0.5)::double as service_us_p50 "
+        f"{_count(f'not {refused} and service_us < $at_once_us')} as at_once, "
+        f"{_count(f'not {refused} and service_us >= $at_once_us')} as waited, "
+        f"{_count(refused)} as refused, "
+        f"quantile_disc(service_us, 0.5) filter (not {refused})::double as service_us_p50 "
         "from rows group by of_s order by of_s",
         window_s=window_s,
         at_once_us=AT_ONCE_US,

@@ -41,15 +41,17 @@ def percentile_curve(turns: Turns, column: str = "response_us") -> pd.DataFrame:
         return pd.DataFrame({name: [] for name in ("one_in", "share", "value_us", "beyond")})
     one_in = _steps(most)
     share = 1 - 1 / one_in
-    # One question for all of them; the shares are ours, so that they may stand in the text.
-    wanted = ", ".join(f"{value:.12g}" for value in share)
+    rank = np.ceil(share * count - 1e-9).astype(int)
+    # One question for all of them, each in the middle of its rank: a share that is rounded in the
+    # text may be that of the next. They are ours, so that they may stand there.
+    wanted = ", ".join(f"{value:.12g}" for value in (rank - 0.5) / count)
     (values,) = rows.ask(f"select quantile_disc({column}, [{wanted}]) as us from rows")["us"]
     return pd.DataFrame(
         {
             "one_in": one_in,
             "share": share,
             "value_us": np.asarray(values, dtype=float),
-            "beyond": count - np.ceil(share * count - 1e-9).astype(int) + 1,
+            "beyond": count - rank + 1,
         }
     )
 

@@ -48,13 +48,15 @@ def turn_windows(turns: Turns, *, window_s: float = 1.0) -> pd.DataFrame:
         window_s: width of a window, s.
 
     Returns:
-        One row per window: ``elapsed_s``, ``end_s`` (s), ``slow_us`` (µs), ``late_share``: which
-        part of the wait of its slowest turns was the generator's own lateness.
+        One row per window: ``elapsed_s``, ``end_s`` (s), ``slow_us`` (µs), ``due_s``: when the
+        turn was due that waited so long, and ``late_share``: which part of the wait of its slowest
+        turns was the generator's own lateness.
     """
     rows = needed_rows(turns, "elapsed_s", "response_us", "lag_us")
     at = "floor(elapsed_s / $window_s) * $window_s"
     return rows.ask(
         f"select of_s as elapsed_s, of_s + $window_s as end_s, slow_us, "
+        "min(elapsed_s) filter (response_us <= slow_us) as due_s, "
         "coalesce(sum(lag_us::double) / nullif(sum(response_us::double), 0), 0) as late_share "
         f"from rows join (select {at} as of_s, quantile_disc(response_us, 0.99)::double as slow_us "
         f"from rows group by of_s) on of_s = {at} where response_us >= slow_us "
@@ -77,6 +79,7 @@ def sample_windows(samples: pd.DataFrame) -> pd.DataFrame:
             "elapsed_s": frame["elapsed_s"] - slow_us / 1e6,
             "end_s": frame["elapsed_s"],
             "slow_us": slow_us,
+            "due_s": frame["elapsed_s"] - slow_us / 1e6,
             "late_share": 0.0,
         }
     ).reset_index(drop=True)
@@ -99,7 +102,7 @@ def spikes(windows: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per spike: ``elapsed_s``, ``end_s``, ``at_s`` (start of its worst window), and
-        that window's ``slow_us`` and ``late_share``.
+        that window's ``slow_us``, ``due_s`` and ``late_share``.
     """
     high = windows["slow_us"] >= threshold_us(windows)
     found = windows[high]
@@ -112,6 +115,7 @@ def spikes(windows: pd.DataFrame) -> pd.DataFrame:
             "end_s": found.groupby(group)["end_s"].max().to_numpy(),
             "at_s": worst["elapsed_s"].to_numpy(),
             "slow_us": worst["slow_us"].to_numpy(),
+            "due_s": worst["due_s"].to_numpy(),
             "late_share": worst["late_share"].to_numpy(),
         }
     )
@@ -121,11 +125,14 @@ def labelled(found: pd.DataFrame, causes: pd.DataFrame) -> pd.DataFrame:
     """
     Each spike with its cause; ``unknown`` where nothing was seen.
 
+    The wait is that of its worst window: from when the turn was due that bears its ``slow_us``
+    until that was answered. What was over by then, or came later, is no cause, however near.
+
     It is the load generator's where half of the wait or more was its own lateness. Else it is what
-    is known to have held the server up for half of the wait or more; else what went on for the
-    longest part of the spike, the nearest of several, if that is a tenth of it at least, and it is
-    not known to have held the server up for less than a tenth of the wait. A spike lasts until
-    those who came during it were answered.
+    is known to have held the server up for half of the wait or more, and went on during it; else
+    what went on for the longest part of the wait, the nearest of several, if that is a tenth of it
+    at least, and it is not known to have held the server up for less than a tenth of the wait. No
+    more, since waits outlast their cause: a pool of 4 works off a freeze of 0.5 s in 2 s.
 
     Args:
         found: as ``spikes`` makes them.
@@ -149,16 +156,16 @@ def explained_share(told: pd.DataFrame) -> float | None:
 def _cause(spike: Mapping[Hashable, Any], causes: pd.DataFrame) -> tuple[str, str]:
     if spike["late_share"] >= _HALF:
         return LATE, LATE
-    first_s, last_s = spike["elapsed_s"], spike["end_s"] + spike["slow_us"] / 1e6
+    wait_s = spike["slow_us"] / 1e6
+    first_s, last_s = spike["due_s"], spike["due_s"] + wait_s
     near = causes[(causes["elapsed_s"] <= last_s) & (causes["end_s"] >= first_s)]
     overlap_s = np.minimum(near["end_s"], last_s) - np.maximum(near["elapsed_s"], first_s)
-    long_s = spike["end_s"] - spike["elapsed_s"]
     holds = near["held_us"] >= _HALF * spike["slow_us"]
     trifles = near["held_us"] < _TENTH * spike["slow_us"]
-    among = holds if holds.any() else ~trifles & (overlap_s >= _TENTH * long_s)
+    among = holds if holds.any() else ~trifles & (overlap_s >= _TENTH * wait_s)
     if not among.any():
         return UNKNOWN, UNKNOWN
-    away_s = (near["elapsed_s"] - spike["at_s"]).abs()
+    away_s = (near["elapsed_s"] - first_s).abs()
     order = pd.DataFrame({"overlap_s": -overlap_s, "away_s": away_s})[among]
     best = near.loc[order.sort_values(["overlap_s", "away_s"], kind="stable").index[0]]
     return str(best["kind"]), str(best["cause"])

@@ -1,6 +1,6 @@
 """One conversation: did it keep its state, and was each of its turns carried out?"""
 
-from workbench.analysis.conversation import chosen, evicted_at_s, turns_of
+from workbench.analysis.conversation import EARLY, chosen, evicted_at_s, found_at_end, turns_of
 from workbench.analysis.failure import FAILED
 from workbench.analysis.outcomes import GONE
 from workbench.diagnostics.finding import Finding, Findings, Verdict
@@ -27,6 +27,7 @@ def judge_conversation(run: Run, wanted: int = -1) -> Findings:
     early = gone[gone["outcome"] != "expired"]
     failed = turns[turns["outcome"].isin(FAILED)]
     taken_s = evicted_at_s(run.eviction_rows, conversation)
+    state, update = found_at_end(run.key_rows, conversation)
     evidence = {"conversation": str(conversation), "turns": f"{len(turns):,}"}
     verdict: Verdict = "pass"
     says = f"conversation {conversation} kept its state, and each of its turns was carried out"
@@ -50,6 +51,10 @@ def judge_conversation(run: Run, wanted: int = -1) -> Findings:
             "time to live left": format_duration(float(first["ttl_s"] - first["age_s"])),
         }
         advice = "10-eviction tells how many are lost like it, and after which pause"
+    elif update == "lost":
+        verdict = "fail"
+        says = f"the last acknowledged turn of conversation {conversation} was not in it at the end"
+        advice = "lost-updates tells how many are lost like it"
     elif len(failed):
         verdict = "fail"
         says = f"{format_count(len(failed), 'turn')} of conversation {conversation} failed"
@@ -61,12 +66,15 @@ def judge_conversation(run: Run, wanted: int = -1) -> Findings:
         advice = "see generator-validity: the load was late, or the run was too short"
     elif len(gone):
         says = f"conversation {conversation} was found gone when its time to live was over"
-    elif taken_s:
+    elif taken_s or state in EARLY:
         verdict = "unknown"
-        says = f"conversation {conversation} was evicted, and nobody came back to it in the run"
+        how = "evicted" if taken_s else f"gone at the end of the run, {state}"
+        says = f"conversation {conversation} was {how}, and nobody came back to it in the run"
         advice = "lengthen the run, to learn whether somebody does"
     if taken_s:
         evidence |= {"evicted, by the ledger": f"{taken_s[0]:.1f} s"}
+    if state:
+        evidence |= {"at the end of the run": f"{state}, last update {update}" if update else state}
     finding = Finding(
         rule="one-conversation",
         title="Did this conversation keep its state, and was each of its turns carried out?",
@@ -75,6 +83,7 @@ def judge_conversation(run: Run, wanted: int = -1) -> Findings:
         says=says,
         evidence=evidence,
         advice=advice,
-        source="the outcomes of its turns, and the ledger of evictions if the run kept one",
+        source="the outcomes of its turns, the look for it at the end of the run, and the ledger "
+        "of evictions if the run kept one",
     )
     return Findings([finding])

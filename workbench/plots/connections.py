@@ -149,12 +149,14 @@ def draw_failures(ax: Axes, windows: pd.DataFrame) -> Axes:
     """
     Failed turns: those that failed at once, as with an open breaker, on top of those that waited.
 
+    Those that the server refused are not drawn: a refusal is an answer.
+
     Args:
         ax: x is elapsed time, s.
         windows: as ``analysis.outcomes.failures_by_window`` makes them.
     """
-    ax.set_title("Turns that failed, turns/s: after a wait, and at once")
-    if windows.empty:
+    ax.set_title("Turns that failed without a refusal, turns/s: after a wait, and at once")
+    if not windows[["waited", "at_once"]].to_numpy().any():
         no_data(ax, "none")
         return ax
     at_s = windows.index.to_numpy(dtype=float) + 0.5
@@ -315,10 +317,13 @@ def _title_of_breaker(run: Run, windows: pd.DataFrame) -> str:
     if windows.empty:
         return "No turn failed, so no breaker was put to the test"
     at_once, waited = float(windows["at_once"].sum()), float(windows["waited"].sum())
+    if not at_once + waited:
+        return "Turns were only refused: the server answered, and no breaker was put to the test"
     share = at_once / (at_once + waited)
+    whose = "that failed and were not refused" if windows["refused"].any() else "that failed"
     if not at_once:
-        return "No turn failed at once: each waited for the server first"
-    return f"{format_share(share)} of the turns that failed did so at once, without a wait"
+        return f"No turn {whose.replace('were', 'was')} did so at once: each waited first"
+    return f"{format_share(share)} of the turns {whose} did so at once, without a wait"
 
 
 def _reading_of_breaker(run: Run, windows: pd.DataFrame) -> str:
@@ -326,10 +331,16 @@ def _reading_of_breaker(run: Run, windows: pd.DataFrame) -> str:
     says = []
     if not windows.empty:
         at_once, waited = int(windows["at_once"].sum()), int(windows["waited"].sum())
-        says.append(
-            f"{format_count(at_once, 'turn')} failed within {limit} of work, as while the breaker "
-            f"is open; {waited:,} after a longer wait."
-        )
+        if at_once or waited:
+            says.append(
+                f"{format_count(at_once, 'turn')} failed within {limit} of work, as while the "
+                f"breaker is open; {waited:,} after a longer wait."
+            )
+        if refused := int(windows["refused"].sum()):
+            says.append(
+                f"The server refused {format_count(refused, 'turn')}, which is an answer: no "
+                "breaker opens for that."
+            )
     for fault in recoveries(run.turns, run.events).to_dict("records"):
         away = f"{fault['cause']} at {fault['elapsed_s']:.0f} s"
         says.append(

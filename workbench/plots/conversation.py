@@ -8,9 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis.conversation import (
+    EARLY,
     beside_causes,
     chosen,
     evicted_at_s,
+    found_at_end,
     life,
     time_left,
     turns_of,
@@ -126,7 +128,8 @@ def figure_conversation(run: Run, wanted: int = -1) -> Chart:
     figure = Figure(figsize=(9.0, 7.2))
     panels = list(figure.subplots(3, 1, sharex=True, height_ratios=(1.25, 0.9, 0.9)))
     taken_s = evicted_at_s(run.eviction_rows, conversation)
-    headline(figure, run, _title(conversation, turns, taken_s))
+    at_end = found_at_end(run.key_rows, conversation)
+    headline(figure, run, _title(conversation, turns, taken_s, at_end))
     timeline(run, panels)
     if len(turns):
         first_s, last_s = life(turns)
@@ -143,7 +146,7 @@ def figure_conversation(run: Run, wanted: int = -1) -> Chart:
         draw_evictions(panels[2], samples)
     else:
         draw_memory(panels[2], samples)
-    return Chart(figure, _reading(turns, taken_s))
+    return Chart(figure, _reading(turns, taken_s, at_end))
 
 
 def conversation_rows(run: Run, wanted: int = -1) -> pd.DataFrame:
@@ -202,7 +205,9 @@ def _name_steps(ax: Axes, turns: pd.DataFrame, waits_ms: pd.Series, groups: pd.S
         )
 
 
-def _title(conversation: int | None, turns: pd.DataFrame, taken_s: list[float]) -> str:
+def _title(
+    conversation: int | None, turns: pd.DataFrame, taken_s: list[float], at_end: tuple[str, str]
+) -> str:
     if turns.empty:
         return "There is no conversation of ours in this run"
     gone = turns[turns["outcome"].isin(GONE)]
@@ -220,14 +225,21 @@ def _title(conversation: int | None, turns: pd.DataFrame, taken_s: list[float]) 
             else f" after a pause of {format_duration(first['age_s'])}"
         )
         return f"{name} {told} at {first['step']}{after}"
+    state, update = at_end
+    if update == "lost":
+        return f"{name} was without its last acknowledged turn at the end of the run"
     if taken_s:
         return f"{name} was evicted at {taken_s[0]:.0f} s, and nobody came back to it"
+    if state in EARLY:
+        return f"{name} was gone at the end of the run ({state}), and nobody came back to it"
     if len(failed):
         return f"{name} kept its state; {format_count(len(failed), 'turn')} of it failed"
-    return f"{name} kept its state through {format_count(len(turns), 'turn')}"
+    unsent = int((turns["outcome"] == "unsent").sum())
+    kept = f"{name} kept its state through {format_count(len(turns) - unsent, 'turn')}"
+    return f"{kept}; {unsent:,} more came due and were not sent" if unsent else kept
 
 
-def _reading(turns: pd.DataFrame, taken_s: list[float]) -> str:
+def _reading(turns: pd.DataFrame, taken_s: list[float], at_end: tuple[str, str]) -> str:
     if turns.empty:
         return "A run that was only sampled has no turns; a run of one's own has: workbench run."
     first_s, last_s = life(turns)
@@ -249,4 +261,10 @@ def _reading(turns: pd.DataFrame, taken_s: list[float]) -> str:
             if left_s > 0
             else "Its time to live was over when it was found gone."
         )
+    state, update = at_end
+    if state == "unread":
+        says.append("It was not looked for at the end of the run.")
+    elif state:
+        last = f", its last update {update}" if update else ""
+        says.append(f"At the end of the run it was found {state}{last}.")
     return " ".join(says)

@@ -71,19 +71,22 @@ def _title(samples: pd.DataFrame) -> str:
     evicted = _evicted_per_s(samples)
     if not cap:
         return f"Memory is at {format_bytes(used)}, and has no cap"
+    share = format_share(used / cap)
+    if evicted is None:
+        return f"Memory is at {share} of the {format_bytes(cap)} cap; evictions are not known yet"
     if evicted:
         return f"At the {format_bytes(cap)} cap, keys are evicted at {format_rate(evicted)}"
-    share = format_share(used / cap)
     return f"Memory is at {share} of the {format_bytes(cap)} cap, and nothing is evicted"
 
 
-def _evicted_per_s(samples: pd.DataFrame) -> float:
-    """Of the last seconds; 0 if it is not known."""
-    now = samples[samples["elapsed_s"] >= samples["elapsed_s"].iloc[-1] - _NOW_S]
+def _evicted_per_s(samples: pd.DataFrame) -> float | None:
+    """Of the last seconds, or since the look before; None if it is not known."""
+    late = int((samples["elapsed_s"] >= samples["elapsed_s"].iloc[-1] - _NOW_S).sum())
+    now = samples.iloc[-max(2, late) :]
     if len(now) < 2:
-        return 0.0
-    rate = float(rate_keys_per_s(now).mean())
-    return rate if rate > 0 else 0.0
+        return None
+    rates = rate_keys_per_s(now).dropna()
+    return None if rates.empty else float(rates.mean())
 
 
 def _reading(run: Run) -> str:

@@ -33,27 +33,29 @@ _WRONG: Final = {
     "error": (REFERENCE, (0, (1, 1))),
     "conflict": (SECOND, (0, (4, 1, 1, 1))),
     "gone": (STATE, (0, (3, 2))),
+    "lost_update": (LOSS, (0, (1, 2))),
 }
-_NAMES: Final = {"gone": "state gone"}
+_NAMES: Final = {"gone": "state gone", "lost_update": "update lost"}
 _PATTERNS_MAX: Final = 10
 _LEAST_MS: Final = 1e-3  # a logarithmic scale has no place for nothing
 _CHARACTERS: Final = 58
 
 
-def draw_turns(ax: Axes, windows: pd.DataFrame) -> Axes:
+def draw_turns(ax: Axes, windows: pd.DataFrame, *, window_s: float = 1.0) -> Axes:
     """
     Turns that came due, and those that were carried out.
 
     Args:
         ax: x is elapsed time, s.
         windows: as ``analysis.outcomes.outcomes_by_window`` makes them.
+        window_s: their width, s; it cannot be told from turns that are seldom.
     """
     ax.set_title("Turns, turns/s")
     lines = (("due", "due", REFERENCE, (0, (5, 3))), ("ok", "carried out", STATE, "solid"))
-    return _draw_rates(ax, windows, lines)
+    return _draw_rates(ax, windows, lines, window_s)
 
 
-def draw_gone_wrong(ax: Axes, windows: pd.DataFrame) -> Axes:
+def draw_gone_wrong(ax: Axes, windows: pd.DataFrame, *, window_s: float = 1.0) -> Axes:
     """Turns that were not carried out, by what became of them; see ``draw_turns``."""
     ax.set_title("Turns that were not carried out, turns/s")
     lines = tuple(
@@ -64,10 +66,10 @@ def draw_gone_wrong(ax: Axes, windows: pd.DataFrame) -> Axes:
     if len(windows) and not lines:
         no_data(ax, "none")
         return ax
-    return _draw_rates(ax, windows, lines)
+    return _draw_rates(ax, windows, lines, window_s)
 
 
-def draw_repeated(ax: Axes, windows: pd.DataFrame) -> Axes:
+def draw_repeated(ax: Axes, windows: pd.DataFrame, *, window_s: float = 1.0) -> Axes:
     """Turns that were delivered again, or written in more than one try; see ``draw_turns``."""
     ax.set_title("Work that was done over, turns/s")
     lines = tuple(
@@ -81,7 +83,7 @@ def draw_repeated(ax: Axes, windows: pd.DataFrame) -> Axes:
     if len(windows) and not lines:
         no_data(ax, "no turn was delivered again, none took more than one try")
         return ax
-    return _draw_rates(ax, windows, lines)
+    return _draw_rates(ax, windows, lines, window_s)
 
 
 def draw_tries(ax: Axes, tries: pd.DataFrame) -> Axes:
@@ -244,21 +246,23 @@ def figure_patterns(run: Run) -> Chart:
 
 
 def _draw_rates(
-    ax: Axes, windows: pd.DataFrame, lines: tuple[tuple[str, str, str, object], ...]
+    ax: Axes,
+    windows: pd.DataFrame,
+    lines: tuple[tuple[str, str, str, object], ...],
+    window_s: float,
 ) -> Axes:
     if windows.empty:
         no_data(ax, "no turn")
         return ax
-    width_s = _width_s(windows)
     first_s, last_s = windows.index[[0, -1]]
     # A window without a turn is none of the table's, and has none of each.
-    starts_s = first_s + width_s * np.arange(round((last_s - first_s) / width_s) + 1)
+    starts_s = first_s + window_s * np.arange(round((last_s - first_s) / window_s) + 1)
     labels, most = [], 1.0
     for column, name, colour, dash in lines:
         values = (
-            windows[column].reindex(starts_s, method="nearest", tolerance=width_s / 2).fillna(0)
+            windows[column].reindex(starts_s, method="nearest", tolerance=window_s / 2).fillna(0)
         )
-        edges_s = [*starts_s, last_s + width_s]
+        edges_s = [*starts_s, last_s + window_s]
         ax.stairs(values, edges_s, baseline=None, color=colour, ls=dash, lw=1.6)
         labels.append((float(values.iloc[-1]), name, colour))
         most = max(most, float(values.max()))
@@ -267,24 +271,29 @@ def _draw_rates(
     return ax
 
 
-def _width_s(windows: pd.DataFrame) -> float:
-    return float(windows.index.to_series().diff().min()) if len(windows) > 1 else 1.0
-
-
 def _title(run: Run) -> str:
     if not run.loaded:
         return "The server was only sampled: no turns of ours were on it"
     turns = run.turns
-    sent = len(turns.where("outcome::varchar <> 'unsent'"))
+    counts = failure.outcomes(turns)
+    unsent = counts.pop("unsent", 0)
+    sent = sum(counts.values())
     if not sent:
         return "No turn was sent in this run"
-    failed = len(turns.where(f"outcome::varchar in {failure.FAILED!r}"))
-    gone = len(turns.where(f"outcome::varchar in {outcomes.GONE!r}"))
-    if failed:
-        by = outcomes.outcomes_by_window(turns)[list(failure.FAILED)].sum()
-        return f"{format_share(failed / sent)} of the turns failed, most by {by.idxmax()}"
+    failed = {name: counts.get(name, 0) for name in failure.FAILED}
+    lost = counts.get("lost_update", 0)
+    gone = sum(counts.get(name, 0) for name in outcomes.GONE) - lost
+    of = "of those sent" if unsent else "of the turns"
+    if any(failed.values()):
+        share = format_share(sum(failed.values()) / sent)
+        return f"{share} {of} failed, most by {max(failed, key=failed.__getitem__)}"
     if gone:
         return f"No turn failed; {format_share(gone / sent)} found their conversation gone"
+    if lost:
+        return f"No turn failed; {format_share(lost / sent)} missed an update that was acknowledged"
+    if unsent:
+        share = format_share(unsent / (sent + unsent))
+        return f"{share} of the turns were not sent; each of the {sent:,} others was carried out"
     return f"Every one of {sent:,} turns was carried out"
 
 
@@ -292,7 +301,7 @@ def _reading(run: Run) -> str:
     windows = outcomes.outcomes_by_window(run.turns)
     if windows.empty:
         return "There are no outcomes to tell of."
-    totals = (windows * _width_s(windows)).sum().round().astype(int)
+    totals = windows.sum().round().astype(int)  # windows of one second
     says = [f"Of {format_count(int(totals['due']), 'turn')} {totals['ok']:,} were carried out."]
     says += [f"{said}: {totals[name]:,}." for name, said in _SAYS.items() if totals[name]]
     says.append(
@@ -312,6 +321,7 @@ _SAYS: Final = {
     "conflict": "Lost every race against other writers",
     "error": "Failed in another way",
     "gone": "Found their conversation gone",
+    "lost_update": "Missed an update that was acknowledged",
     "unsent": "Due, and not sent before the end",
 }
 

@@ -51,7 +51,7 @@ def test_a_failure_within_the_limit_is_one_at_once():
     turns = operations(
         [
             {"elapsed_s": 0.1, "outcome": "timeout", "service_us": 100.0},
-            {"elapsed_s": 0.2, "outcome": "refused", "service_us": AT_ONCE_US},
+            {"elapsed_s": 0.2, "outcome": "timeout", "service_us": AT_ONCE_US},
             {"elapsed_s": 0.3, "outcome": "ok", "service_us": 100.0},
         ]
     )
@@ -59,6 +59,21 @@ def test_a_failure_within_the_limit_is_one_at_once():
     (row,) = failures_by_window(turns).to_dict("records")
 
     assert (row["at_once"], row["waited"]) == (1.0, 1.0)
+
+
+def test_a_refusal_is_none_of_a_breaker_however_quick():
+    """A full server answers that it is full; a breaker opens when nobody answers."""
+    turns = operations(
+        [
+            {"elapsed_s": 0.1, "outcome": "refused", "service_us": 300.0},
+            {"elapsed_s": 0.2, "outcome": "timeout", "service_us": 100.0},
+        ]
+    )
+
+    (row,) = failures_by_window(turns).to_dict("records")
+
+    assert (row["at_once"], row["waited"], row["refused"]) == (1.0, 0.0, 1.0)
+    assert row["service_us_p50"] == 100.0
 
 
 def test_no_failure_has_no_window():

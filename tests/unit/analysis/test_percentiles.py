@@ -39,6 +39,14 @@ def test_curve_ends_where_too_few_turns_would_bear_it():
     assert (curve["beyond"] == 1000 - curve["value_us"]).all()
 
 
+def test_every_point_has_the_rank_that_it_is_told_for():
+    """Also where the share is no round number: of 35 turns one in seven waits as the 30th does."""
+    for count in (11, 13, 35, 49, 68):
+        curve = percentile_curve(turns(range(1, count + 1)))
+
+        assert (curve["value_us"] + curve["beyond"] == count + 1).all(), count
+
+
 @pytest.mark.parametrize("count", [0, 1, 2 * BEYOND_LEAST - 1])
 def test_too_few_turns_have_no_curve(count):
     """No row, and no guess."""

@@ -18,13 +18,14 @@ from workbench.analysis.spikes import (
 )
 
 
-def windows(*slow_ms, late_share=0.0, from_s=0.0):
-    """Windows of a second, one after the other."""
+def windows(*slow_ms, late_share=0.0, from_s=0.0, due_s=0.5):
+    """Windows of a second, one after the other; the slow turn of each was due so long within."""
     return pd.DataFrame(
         {
             "elapsed_s": [from_s + number for number in range(len(slow_ms))],
             "end_s": [from_s + number + 1.0 for number in range(len(slow_ms))],
             "slow_us": [1000.0 * ms for ms in slow_ms],
+            "due_s": [from_s + number + due_s for number in range(len(slow_ms))],
             "late_share": [late_share] * len(slow_ms),
         }
     )
@@ -44,7 +45,7 @@ HIGH = windows(2, 2, 2, 80, 2, 2)
 
 
 def of_one(*rows, high=HIGH):
-    """What is taken for the cause of the one spike, at 3 to 4 s, of 80 ms."""
+    """What is taken for the cause of the one spike: of 80 ms, due at 3.5 s."""
     return labelled(spikes(high), causes(*rows))["cause"].item()
 
 
@@ -108,23 +109,24 @@ def test_no_spike_has_no_share_that_is_explained():
 
 
 def test_of_several_the_longest_is_the_cause():
-    """By its overlap with the spike, not by its own length."""
-    long_but_outside = cause(0.0, 3.2, said="a long one")
-    inside = cause(3.3, 3.9, said="a short one")
+    """By its overlap with the wait, not by its own length."""
+    long_but_outside = cause(0.0, 3.55, said="a long one")
+    inside = cause(3.5, 3.57, said="a short one")
 
     assert of_one(long_but_outside, inside) == "a short one"
+    assert of_one(long_but_outside) == "a long one"
 
 
 def test_of_several_alike_the_nearest_is_the_cause():
-    """That which began next to the worst window."""
+    """That which began next to the wait."""
     high = windows(2, 2, 2, 40, 80, 2, 2, 2, 2)
 
-    assert of_one(cause(3.1, 3.6, said="far"), cause(4.1, 4.6, said="near"), high=high) == "near"
+    assert of_one(cause(3.1, 4.6, said="far"), cause(4.4, 4.6, said="near"), high=high) == "near"
 
 
 def test_what_held_the_server_up_for_half_of_the_wait_comes_first():
     """A fork of 50 ms within a rewrite that goes on for longer."""
-    rewrite, fork = cause(3.0, 3.9), cause(3.0, 3.05, held_us=50_000, said="a fork")
+    rewrite, fork = cause(3.0, 3.9), cause(3.5, 3.55, held_us=50_000, said="a fork")
 
     assert of_one(rewrite, fork) == "a fork"
     assert of_one(rewrite, {**fork, "held_us": 30_000}) == "an AOF rewrite"
@@ -135,17 +137,31 @@ def test_a_trifle_is_no_cause():
     assert of_one(cause(3.0, 4.0, held_us=2_000, said="a slow GET")) == UNKNOWN
 
 
-def test_what_lasted_for_a_moment_of_a_long_spike_is_no_cause():
-    """A rewrite of 0.2 s does not explain five seconds."""
-    high = windows(*[2] * 9, 50, 60, 80, 60, 50, *[2] * 9)
-
-    assert of_one(cause(11.0, 11.2), high=high) == UNKNOWN
-    assert of_one(cause(11.0, 11.9), high=high) == "an AOF rewrite"
-
-
-def test_a_spike_lasts_until_its_last_was_answered():
-    """Who came at 3.9 s and waited 2 s was held up by what began at 4.5 s."""
+def test_what_lasted_for_a_moment_of_a_long_wait_is_no_cause():
+    """A rewrite of 0.15 s does not explain two seconds; one of 0.25 s with its queue may."""
     high = windows(2, 2, 2, 2000, 2, 2)
+
+    assert of_one(cause(3.6, 3.75), high=high) == UNKNOWN
+    assert of_one(cause(3.6, 3.85), high=high) == "an AOF rewrite"
+
+
+def test_what_was_over_before_the_longest_wait_is_no_cause():
+    """Of seconds that are one spike, what went on in the first says nothing of the third."""
+    high = windows(*[2] * 9, 50, 60, 80, *[2] * 9)
+
+    assert of_one(cause(9.0, 10.2), high=high) == UNKNOWN
+    assert of_one(cause(9.0, 9.6, held_us=600_000, said="a freeze"), high=high) == UNKNOWN
+    assert of_one(cause(9.0, 11.9), high=high) == "an AOF rewrite"
+
+
+def test_what_touched_the_second_and_not_the_wait_is_no_cause():
+    """A rewrite that ended 0.39 s before the slow turn of that second came."""
+    assert of_one(cause(2.8, 3.11)) == UNKNOWN
+
+
+def test_a_wait_lasts_until_it_was_answered():
+    """Who came at 3.9 s and waited 2 s was held up by what began at 4.5 s."""
+    high = windows(2, 2, 2, 2000, 2, 2, due_s=0.9)
 
     assert of_one(cause(4.5, 5.5), high=high) == "an AOF rewrite"
 
@@ -172,14 +188,16 @@ def test_windows_of_turns_hold_the_slow_end_and_how_late_the_load_was():
     assert table["elapsed_s"].tolist() == [0.0, 2.0]
     assert table["end_s"].tolist() == [1.0, 3.0]
     assert table["slow_us"].tolist() == [8000.0, 500.0]
+    assert table["due_s"].tolist() == [0.9, 2.5]
     assert table["late_share"].tolist() == [0.25, 0.0]
 
 
 def test_windows_of_turns_have_the_p99_where_there_are_enough():
     """Of two hundred the second slowest, by nearest rank."""
-    turns = operations([{"elapsed_s": 0.5, "response_us": float(n)} for n in range(1, 201)])
+    turns = operations([{"elapsed_s": n / 256, "response_us": float(n)} for n in range(1, 201)])
 
     assert turn_windows(turns)["slow_us"].item() == 198.0
+    assert turn_windows(turns)["due_s"].item() == 198 / 256
 
 
 def test_no_turn_has_no_window():
@@ -192,3 +210,4 @@ def test_a_window_of_the_sampler_is_its_question_to_the_reply():
     table = sample_windows(samples([{"elapsed_s": 4.0, "sample_us": 500_000.0}]))
 
     assert (table["elapsed_s"].item(), table["end_s"].item()) == (3.5, 4.0)
+    assert table["due_s"].item() == 3.5

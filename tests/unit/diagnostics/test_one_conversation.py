@@ -8,9 +8,10 @@ from workbench.diagnostics.one_conversation import judge_conversation
 AT = {"conversation": 4, "elapsed_s": 3.0}
 
 
-def judged(path, *rows, evictions=()):
+def judged(path, *rows, evictions=(), keys=()):
     """The finding on conversation 4 of a run of these turns."""
-    (finding,) = judge_conversation(make_run(path, operations=rows, evictions=evictions), 4)
+    made = make_run(path, operations=rows, evictions=evictions, keys=keys)
+    (finding,) = judge_conversation(made, 4)
     return finding
 
 
@@ -46,6 +47,25 @@ def test_eviction_that_nobody_noticed_is_unknown(tmp_path):
 
     assert finding.verdict == "unknown"
     assert finding.evidence["evicted, by the ledger"] == "8.0 s"
+
+
+@pytest.mark.parametrize(
+    ("key", "verdict", "says"),
+    [
+        ({}, "pass", "kept its state"),
+        ({"state": "expired", "update": None}, "pass", "kept its state"),
+        ({"state": "evicted", "update": None}, "unknown", "gone at the end of the run, evicted"),
+        ({"state": "restarted", "update": None}, "unknown", "nobody came back"),
+        ({"update": "lost"}, "fail", "the last acknowledged turn of conversation 4"),
+        ({"conversation": 5, "state": "evicted", "update": None}, "pass", "kept its state"),
+    ],
+)
+def test_what_was_gone_at_the_end_did_not_keep_its_state(tmp_path, key, verdict, says):
+    """Also where no ledger saw it go; another conversation's end is none of its."""
+    finding = judged(tmp_path, AT, keys=[{"elapsed_s": 9.0, "conversation": 4, **key}])
+
+    assert finding.verdict == verdict
+    assert says in finding.says
 
 
 def test_run_without_turns_has_no_conversation_to_judge(tmp_path):

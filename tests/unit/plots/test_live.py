@@ -14,11 +14,11 @@ from workbench.runs.snapshot import Snapshot
 MIB = 1024**2
 
 
-def seen(*evicted, cap_bytes=10 * MIB, first_s=0.0):
-    """A window of one look a second, since then; the counter of evictions stood so at each."""
+def seen(*evicted, cap_bytes=10 * MIB, first_s=0.0, every_s=1.0):
+    """A window of looks since then, one a second; the counter of evictions stood so at each."""
     rows = [
         {
-            "unix_s": 1000.0 + first_s + n,
+            "unix_s": 1000.0 + first_s + n * every_s,
             "run_id": "first",
             "used_memory": 5 * MIB,
             "maxmemory": cap_bytes,
@@ -38,10 +38,24 @@ def seen(*evicted, cap_bytes=10 * MIB, first_s=0.0):
         (seen(0, 40), "At the 10 MiB cap, keys are evicted at 40/s"),
         (seen(0, 40, *[40] * 9), "Memory is at 50 % of the 10 MiB cap, and nothing is evicted"),
         (seen(0, 0, cap_bytes=0), "Memory is at 5 MiB, and has no cap"),
-        (seen(0, first_s=0.5), "Memory is at 50 % of the 10 MiB cap, and nothing is evicted"),
+        (
+            seen(0, first_s=0.5),
+            "Memory is at 50 % of the 10 MiB cap; evictions are not known yet",
+        ),
+        (seen(90, 0), "Memory is at 50 % of the 10 MiB cap; evictions are not known yet"),
+        (seen(0, 40, every_s=10), "At the 10 MiB cap, keys are evicted at 4/s"),
         (seen(), "The server was not seen yet"),
     ],
-    ids=["calm", "evicting", "evicted-before", "uncapped", "one-look", "none"],
+    ids=[
+        "calm",
+        "evicting",
+        "evicted-before",
+        "uncapped",
+        "one-look",
+        "begun-anew",
+        "seldom",
+        "none",
+    ],
 )
 def test_title_says_what_goes_on_in_the_last_seconds(run, title):
     """Evictions of some seconds ago are in the picture, and no longer in its title."""

@@ -172,6 +172,92 @@ def test_outage_is_the_cause_of_its_spike_and_its_end_is_told(made):
     assert figure_outcomes(run).title == "8.89 % of the turns failed, most by timeout"
 
 
+def test_refusals_of_a_full_server_are_not_told_as_of_a_breaker(tmp_path):
+    """Under noeviction they are quick, and each is an answer."""
+    turns = [{**turn, "outcome": "refused"} for turn in TURNS]
+
+    chart = figure_breaker(make_run(tmp_path / "run", operations=turns))
+
+    assert "no breaker was put to the test" in chart.title
+    assert "breaker is open" not in chart.reading
+    assert "The server refused 450 turns, which is an answer" in chart.reading
+    assert crowded(chart.figure) == []
+
+
+def test_turns_that_are_seldom_are_counted_once(tmp_path):
+    """One each three seconds: the gap between windows is not their width."""
+    turns = [{"elapsed_s": 3.0 * n, "turn": n} for n in range(20)]
+
+    chart = figure_outcomes(make_run(tmp_path / "run", measured_s=60.0, operations=turns))
+
+    assert chart.title == "Every one of 20 turns was carried out"
+    assert chart.reading.startswith("Of 20 turns 20 were carried out.")
+    (due, _) = chart.figure.axes[0].patches
+    assert due.get_data().values.sum() == 20.0
+
+
+@pytest.mark.parametrize(
+    ("others", "title", "says"),
+    [
+        (
+            ["unsent"] * 10,
+            "50 % of the turns were not sent; each of the 10 others was carried out",
+            "Due, and not sent before the end: 10.",
+        ),
+        (
+            ["lost_update"] * 10,
+            "No turn failed; 50 % missed an update that was acknowledged",
+            "Missed an update that was acknowledged: 10.",
+        ),
+        (
+            ["evicted"] * 5 + ["lost_update"] * 5,
+            "No turn failed; 25 % found their conversation gone",
+            "Found their conversation gone: 5. Missed an update that was acknowledged: 5.",
+        ),
+        (
+            ["timeout"] * 5 + ["unsent"] * 5,
+            "33.3 % of those sent failed, most by timeout",
+            "Without an answer in time: 5.",
+        ),
+    ],
+)
+def test_title_of_outcomes_names_what_became_of_turns(tmp_path, others, title, says):
+    """Not sent is not carried out, and an update that is lost no conversation that is gone."""
+    told = ["ok"] * 10 + others
+    turns = [{"elapsed_s": 0.1 * n, "turn": n, "outcome": each} for n, each in enumerate(told)]
+
+    chart = figure_outcomes(make_run(tmp_path / "run", operations=turns))
+
+    assert chart.title == title
+    assert says in chart.reading
+    assert crowded(chart.figure) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "title"),
+    [
+        ({}, "Conversation 3 kept its state through 15 turns"),
+        (
+            {"state": "evicted", "update": None},
+            "Conversation 3 was gone at the end of the run (evicted), and nobody came back to it",
+        ),
+        (
+            {"update": "lost"},
+            "Conversation 3 was without its last acknowledged turn at the end of the run",
+        ),
+    ],
+)
+def test_conversation_that_was_gone_at_the_end_did_not_keep_its_state(tmp_path, key, title):
+    """Also where the run kept no ledger that saw it go."""
+    turns = [{**turn, "outcome": "ok"} for turn in TURNS]
+    keys = [{"elapsed_s": 10.0, "conversation": 3, **key}]
+
+    chart = figure_conversation(make_run(tmp_path / "run", operations=turns, keys=keys), 3)
+
+    assert chart.title == title
+    assert f"found {keys[0].get('state', 'present')}" in chart.reading
+
+
 def test_run_that_was_cut_short_says_so_in_its_title(made):
     """What it shows is of a part."""
     chart = figure_spikes(made("interrupted"))
