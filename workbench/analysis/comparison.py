@@ -534,7 +534,8 @@ def _how(sides: Sequence[Side]) -> str:
     ]
     return (
         f"Drawn again: {' and '.join(drawn)}. In nineteen comparisons of twenty all bounds hold "
-        "what they are to hold."
+        "what they are to hold. Shares are of all turns measured, each once, however often it was "
+        "delivered."
     )
 
 

@@ -9,8 +9,8 @@ from tests.frames import make_run
 from tests.unit.analysis.simulated import simulated
 from workbench.analysis.comparison import FIGURES, compare
 from workbench.analysis.latency import percentiles_us
-from workbench.analysis.loss import at_cap, loss
-from workbench.analysis.resampling import Spread, blocks_of, interval
+from workbench.analysis.loss import loss
+from workbench.analysis.resampling import Spread, blocks_of, groups_of, interval
 from workbench.diagnostics.comparison import judge_comparison
 from workbench.errors import RunError, UsageError
 from workbench.runs.run import Run
@@ -287,10 +287,10 @@ def test_tolerance_that_makes_no_sense_is_refused(tolerance):
 
 
 def test_figures_are_those_of_the_run(tiny_run):
-    """By classes of half a percent, and losses as the rules count them."""
+    """By classes of half a percent, and losses as the rules count them, of all turns measured."""
     found = compare([tiny_run], [tiny_run])
     true = percentiles_us(tiny_run.measured_turns)
-    lost = loss(at_cap(tiny_run.measured, tiny_run.samples))
+    lost = loss(tiny_run.measured_turns)
 
     for name in ("p50", "p99", "p999"):
         assert found[f"response_us_{name}"].baseline == pytest.approx(true[name], rel=0.005)
@@ -306,7 +306,55 @@ def test_message_delivered_again_loses_its_state_once(tmp_path):
 
     sums = blocks_of(run).sums.sum()
 
-    assert (sums["lost"], sums["needing"], sums["sent"]) == (1, 2, 3)
+    assert (sums["lost"], sums["needing"], sums["sent"]) == (1, 2, 2)
+
+
+def test_message_refused_and_delivered_again_fails_once_or_not_at_all(tmp_path):
+    """Three refusals of one message are one turn that failed; one carried out then is none."""
+    rows = [
+        {"elapsed_s": at, "conversation": number, "delivery": delivery, "outcome": outcome}
+        for number, outcomes in enumerate(
+            [
+                ["refused", "refused", "refused"],
+                ["refused", "ok"],
+                ["timeout", "evicted", "refused"],
+                ["unsent"],
+                ["ok"],
+            ]
+        )
+        for delivery, (at, outcome) in enumerate(zip((1.0, 2.0, 3.0), outcomes, strict=False))
+    ]
+    run = make_run(tmp_path / "again", operations=rows)
+
+    for sums in (blocks_of(run).sums.sum(), groups_of(run).sum()):
+        assert (sums["sent"], sums["failed"]) == (4, 1)
+        assert (sums["needing"], sums["lost"]) == (3, 1)
+
+
+def test_losses_are_shares_of_all_turns_measured_as_where_settings_are_compared(tmp_path):
+    """Who evicts late and then many is better than who evicts some all along, in both figures."""
+    found = {}
+    for name, begin_s, every in (("early", 2, 5), ("late", 50, 3)):
+        rows = [
+            {
+                "elapsed_s": at / 10,
+                "conversation": at,
+                "outcome": "evicted" if at / 10 >= begin_s and at % every == 0 else "ok",
+            }
+            for at in range(600)
+        ]
+        polls = [{"elapsed_s": float(at), "evicted_keys": max(0, at - begin_s)} for at in range(61)]
+        run = make_run(tmp_path / name, measured_s=60.0, operations=rows, samples=polls)
+        found[name] = run
+
+    compared = compare([found["early"]], [found["late"]])["lost_state_share"]
+    groups = [groups_of(run).sum() for run in found.values()]
+
+    assert [sums["lost"] / sums["needing"] for sums in groups] == [
+        compared.baseline,
+        compared.other,
+    ]
+    assert compared.change < -0.1
 
 
 def test_blocks_are_longer_where_seconds_are_alike():
