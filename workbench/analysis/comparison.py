@@ -6,7 +6,7 @@ Nothing of it is judged here beyond the bounds; the finding is the matter of ``d
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -99,12 +99,15 @@ class Figure:
         return format_share(value) if self.kind == "share" else format_rate(value)
 
 
+_TTL: Final = "load.ttl_s"
+
 FIGURES: Final = (
     Figure("response_us_p50", "response p50", "latency", True, "response_us", 0.5),
     Figure("response_us_p99", "response p99", "latency", True, "response_us", 0.99),
     Figure("response_us_p999", "response p99.9", "latency", False, "response_us", 0.999),
     Figure("service_us_p99", "service p99", "latency", False, "service_us", 0.99),
     Figure("lost_state_share", "turns that lost their state", "share", True, "lost", "needing"),
+    Figure("expired_share", "turns that found it expired", "share", False, "expired", "needing"),
     Figure("failed_share", "turns that failed", "share", True, "failed", "sent"),
     Figure("evicted_keys_per_s", "keys evicted", "rate", False, "evicted", "watched"),
     Figure("rewriting_share", "time in AOF rewrites", "share", False, "rewriting", "watched"),
@@ -327,7 +330,13 @@ def compare(
     told = names or _names(baseline, other)
     first, second = _side(told[0], baseline, by_run), _side(told[1], other, by_run)
     twice = {run.path.resolve() for run in baseline} & {run.path.resolve() for run in other}
-    differences = _differences(first, second, tolerance, by_run)
+    # A state that lives shortly is not evicted: where that was changed, it is what may be worse.
+    lives = _TTL in {each.name for each in unlike}
+    figures = [
+        replace(each, weighs=True) if lives and each.name == "expired_share" else each
+        for each in FIGURES
+    ]
+    differences = _differences(figures, (first, second), tolerance, by_run)
     if twice:
         why = "the same run stands on both sides"
         differences = [_unknown(each, why) for each in differences]
@@ -392,23 +401,25 @@ def _memory_share(run: Run) -> float:
     return float((capped["used_memory"] / capped["maxmemory"]).max())
 
 
-def _differences(baseline: Side, other: Side, tolerance: float, by_run: bool) -> list[Difference]:
-    why = {figure: _why_not(figure, baseline, other, by_run) for figure in FIGURES}
-    bounded = [figure for figure in FIGURES if not why[figure]]
+def _differences(
+    figures: Sequence[Figure], sides: tuple[Side, Side], tolerance: float, by_run: bool
+) -> list[Difference]:
+    why = {figure: _why_not(figure, *sides, by_run) for figure in figures}
+    bounded = [figure for figure in figures if not why[figure]]
     drawn = [
         dict(zip(bounded, _spreads(side.parts, bounded, seed), strict=True))
-        for seed, side in enumerate((baseline, other), start=1)
+        for seed, side in enumerate(sides, start=1)
     ]
     return [
         _difference(
             figure,
-            (baseline, other),
+            sides,
             [spread.get(figure) for spread in drawn],
             why[figure],
             doubt=_DOUBT / max(1, len(bounded)),
             tolerance=tolerance,
         )
-        for figure in FIGURES
+        for figure in figures
     ]
 
 

@@ -13,6 +13,7 @@ from workbench.analysis.loss import loss
 from workbench.analysis.resampling import Spread, blocks_of, groups_of, interval
 from workbench.diagnostics.comparison import judge_comparison
 from workbench.errors import RunError, UsageError
+from workbench.runs.rows import Rows
 from workbench.runs.run import Run
 
 
@@ -170,6 +171,22 @@ def test_none_of_some_thousand_is_known_to_be_no_worse():
     assert many["failed_share"].verdict == "no worse"
     assert 0 < many["failed_share"].high < 0.001
     assert few["failed_share"].verdict == "unknown"
+
+
+@pytest.mark.parametrize(("ttl_s", "weighs"), [(4.0, True), (300.0, False)])
+def test_state_that_expires_weighs_where_the_times_to_live_differ(ttl_s, weighs):
+    """A short one loses nobody to eviction, and is worse."""
+    before, after = (
+        simulated(at, experiment={"ttl_s": each}) for at, each in enumerate((300.0, ttl_s))
+    )
+    outcome = np.where(after.frame.index % 3, "ok", "expired")
+    after.measured_turns = Rows(after.frame.assign(outcome=outcome))
+
+    found = compare([before], [after], varied=["load.ttl_s"])
+
+    assert found["lost_state_share"].verdict == "better"
+    assert found["expired_share"].verdict == "worse"
+    assert (judge_comparison(found).verdict == "fail") is weighs
 
 
 def test_turns_that_fail_are_found():
