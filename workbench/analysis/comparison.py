@@ -83,6 +83,11 @@ class Figure:
         """Whether a run has it once, so that it has bounds among several runs only."""
         return not self.by
 
+    @property
+    def turns_least(self) -> int:
+        """Turns without which a percentile rests on less than ten; 0 of what is none."""
+        return round(_BEYOND / (1 - self.by)) if isinstance(self.by, float) else 0
+
     def values(self, parts: Parts, weights: Numbers) -> Numbers:
         """Of each resample; of a latency its logarithm."""
         if isinstance(self.by, float):
@@ -443,7 +448,7 @@ def _why_not(figure: Figure, baseline: Side, other: Side, by_run: bool) -> str:
         return f"a run has it once: it takes {RUNS_LEAST} runs on each side"
     if isinstance(figure.by, float):
         few = min(side.parts.count for side in sides)
-        least = round(_BEYOND / (1 - figure.by))
+        least = figure.turns_least
         if few < least:
             return f"not enough data: {few:,} turns, and it takes {least:,} on each side"
         late = [run for side in sides for run in side.runs if run.manifest.status == "invalid"]

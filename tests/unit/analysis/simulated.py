@@ -74,6 +74,6 @@ def simulated(
         events=events([]),
         manifest=Manifest(run_id=str(seed), **{"started_unix_s": 1_700_000_000.0 + seed, **known}),
         is_example=False,
-        latency_since="due",
+        latency_since="from the intended start",
         frame=frame,
     )
