@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
-from workbench.analysis.likeness import Unlike, check_sides
+from workbench.analysis.likeness import Unlike, check_sides, unknown
 from workbench.analysis.persistence import since_first_rewrite
 from workbench.analysis.resampling import (
     BLOCK_LEAST_S,
@@ -104,6 +104,8 @@ class Figure:
         return format_share(value) if self.kind == "share" else format_rate(value)
 
 
+# Turns are drawn from what may come; a time that was watched from end to end is no such sample.
+_COUNTED: Final = ("needing", "sent")
 _TTL: Final = "load.ttl_s"
 
 FIGURES: Final = (
@@ -488,11 +490,9 @@ def _difference(
         low, high = (math.exp(bound) - 1 for bound in (low - CLASS_WIDTH, high + CLASS_WIDTH))
     elif figure.kind == "rate" and before:
         low, high = max(-1.0, low / before), high / before
-    elif not before and not after:
+    elif not before and not after and figure.by in _COUNTED:
         # None of so many: by the rule of three it may still be three of them.
-        low, high = (
-            (-_three(figure, sides[0]), _three(figure, sides[1])) if not relative else (0, 0)
-        )
+        low, high = -_three(figure, sides[0]), _three(figure, sides[1])
     allowed = tolerance if relative else max(tolerance * before, _SHARE_LEAST)
     verdict = _verdict(change, low, high, allowed)
     why = _how_much_more(change, low, high, allowed, sides) if verdict == "unknown" else ""
@@ -500,7 +500,7 @@ def _difference(
 
 
 def _three(figure: Figure, side: Side) -> float:
-    return 3 / max(3.0, float(side.whole.sums[str(figure.by)].sum())) if figure.by else 0.0
+    return 3 / max(3.0, float(side.whole.sums[str(figure.by)].sum()))
 
 
 def _verdict(change: float, low: float, high: float, allowed: float) -> Verdict:
@@ -558,7 +558,10 @@ def _how(sides: Sequence[Side]) -> str:
 def _doubts(sides: Sequence[Side], by_run: bool, *, twice: bool) -> list[str]:
     if twice:
         return []
+    blank = unknown([run for side in sides for run in side.runs])
     doubts = [
+        f"Not known of all runs, so that they may be unlike in it: {', '.join(blank)}."
+    ] * bool(blank) + [
         f"{run.path.name} is invalid: {run.manifest.why}; its latencies do not hold."
         for side in sides
         for run in side.runs

@@ -65,7 +65,14 @@ def simulated(
             "delivery": 0,
         }
     )
-    known = {"status": "complete", "experiment": {"name": "simulated"}, "seed": drawn_by, **said}
+    known = {
+        "status": "complete",
+        "experiment": {"name": "simulated"},
+        "seed": drawn_by,
+        "host": {"cores": 2},
+        "server": {"engine": "redis", "version": "7.0.15", "config": {"hz": "10"}},
+        **said,
+    }
     return SimpleNamespace(
         path=Path(f"/runs/{seed}"),
         measured_turns=Rows(frame),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.frames import make_run
+from tests.frames import make_run, samples
 from tests.unit.analysis.simulated import simulated
 from workbench.analysis.comparison import FIGURES, compare
 from workbench.analysis.latency import percentiles_us
@@ -189,6 +189,18 @@ def test_state_that_expires_weighs_where_the_times_to_live_differ(ttl_s, weighs)
     assert (judge_comparison(found).verdict == "fail") is weighs
 
 
+def test_time_without_a_rewrite_is_no_sample():
+    """It was watched from end to end: no rule of three makes three seconds of it."""
+    polls = samples([{"elapsed_s": float(at)} for at in range(61)])
+    runs = [simulated(at, seconds=60) for at in (0, 1)]
+    for run in runs:
+        run.samples = polls
+
+    found = compare(runs[:1], runs[1:])["rewriting_share"]
+
+    assert (found.low, found.high, found.verdict) == (0.0, 0.0, "no worse")
+
+
 def test_turns_that_fail_are_found():
     """Of a hundred turns two are refused that were carried out before."""
     found = compare([simulated(0)], [simulated(1, failed=0.02)])
@@ -244,6 +256,39 @@ def test_unlike_runs_are_refused_and_each_difference_is_named():
     assert 'varied=["engine", "load.turns_per_s"]' in str(refused.value)
     assert [each.name for each in varied.unlike] == ["engine", "load.turns_per_s"]
     assert accepted.unlike == varied.unlike
+
+
+def test_settings_that_are_not_known_are_not_alike():
+    """Not of one side: refused by name; not of both: said."""
+    plain = {"engine": "redis", "version": "7.0.15"}
+    known = simulated(0, server={**plain, "config": {"hz": "10", "maxmemory": "0"}})
+    blank, other = (simulated(at, server=plain) for at in (1, 2))
+
+    with pytest.raises(RunError, match=r"settings: known \| unknown") as refused:
+        compare([known], [blank])
+    meant = compare([known], [blank], varied=["settings"])
+    both = compare([blank], [other])
+
+    assert "hz" not in str(refused.value)
+    for found in (meant, both):
+        assert "Not known of all runs, so that they may be unlike in it: settings." in found.doubts
+    assert not any("Not known" in each for each in compare([known], [known]).doubts)
+
+
+@pytest.mark.parametrize(("version", "refused"), [("7.0.15", True), ("7.2.0", False)])
+def test_setting_that_one_side_lacks_is_alike_only_if_its_version_has_it_not(version, refused):
+    """Of the same version it was not told, and may be anything."""
+    before = simulated(0)
+    config = {"hz": "10", "new-setting": "yes"}
+    after = simulated(1, server={"engine": "redis", "version": version, "config": config})
+
+    if refused:
+        with pytest.raises(RunError, match=r"new-setting: absent \| yes"):
+            compare([before], [after], varied=[])
+    else:
+        assert [each.name for each in compare([before], [after], varied=["version"]).unlike] == [
+            "version"
+        ]
 
 
 def test_part_of_what_differs_is_not_enough():
