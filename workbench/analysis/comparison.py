@@ -6,13 +6,13 @@ Nothing of it is judged here beyond the bounds; the finding is the matter of ``d
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
 
-from workbench.analysis.likeness import Unlike, check_sides
+from workbench.analysis.likeness import Unlike, check_sides, unknown
 from workbench.analysis.persistence import since_first_rewrite
 from workbench.analysis.resampling import (
     BLOCK_LEAST_S,
@@ -83,6 +83,11 @@ class Figure:
         """Whether a run has it once, so that it has bounds among several runs only."""
         return not self.by
 
+    @property
+    def turns_least(self) -> int:
+        """Turns without which a percentile rests on less than ten; 0 of what is none."""
+        return round(_BEYOND / (1 - self.by)) if isinstance(self.by, float) else 0
+
     def values(self, parts: Parts, weights: Numbers) -> Numbers:
         """Of each resample; of a latency its logarithm."""
         if isinstance(self.by, float):
@@ -99,12 +104,17 @@ class Figure:
         return format_share(value) if self.kind == "share" else format_rate(value)
 
 
+# Turns are drawn from what may come; a time that was watched from end to end is no such sample.
+_COUNTED: Final = ("needing", "sent")
+_TTL: Final = "load.ttl_s"
+
 FIGURES: Final = (
     Figure("response_us_p50", "response p50", "latency", True, "response_us", 0.5),
     Figure("response_us_p99", "response p99", "latency", True, "response_us", 0.99),
     Figure("response_us_p999", "response p99.9", "latency", False, "response_us", 0.999),
     Figure("service_us_p99", "service p99", "latency", False, "service_us", 0.99),
     Figure("lost_state_share", "turns that lost their state", "share", True, "lost", "needing"),
+    Figure("expired_share", "turns that found it expired", "share", False, "expired", "needing"),
     Figure("failed_share", "turns that failed", "share", True, "failed", "sent"),
     Figure("evicted_keys_per_s", "keys evicted", "rate", False, "evicted", "watched"),
     Figure("rewriting_share", "time in AOF rewrites", "share", False, "rewriting", "watched"),
@@ -327,7 +337,13 @@ def compare(
     told = names or _names(baseline, other)
     first, second = _side(told[0], baseline, by_run), _side(told[1], other, by_run)
     twice = {run.path.resolve() for run in baseline} & {run.path.resolve() for run in other}
-    differences = _differences(first, second, tolerance, by_run)
+    # A state that lives shortly is not evicted: where that was changed, it is what may be worse.
+    lives = _TTL in {each.name for each in unlike}
+    figures = [
+        replace(each, weighs=True) if lives and each.name == "expired_share" else each
+        for each in FIGURES
+    ]
+    differences = _differences(figures, (first, second), tolerance, by_run)
     if twice:
         why = "the same run stands on both sides"
         differences = [_unknown(each, why) for each in differences]
@@ -392,23 +408,25 @@ def _memory_share(run: Run) -> float:
     return float((capped["used_memory"] / capped["maxmemory"]).max())
 
 
-def _differences(baseline: Side, other: Side, tolerance: float, by_run: bool) -> list[Difference]:
-    why = {figure: _why_not(figure, baseline, other, by_run) for figure in FIGURES}
-    bounded = [figure for figure in FIGURES if not why[figure]]
+def _differences(
+    figures: Sequence[Figure], sides: tuple[Side, Side], tolerance: float, by_run: bool
+) -> list[Difference]:
+    why = {figure: _why_not(figure, *sides, by_run) for figure in figures}
+    bounded = [figure for figure in figures if not why[figure]]
     drawn = [
         dict(zip(bounded, _spreads(side.parts, bounded, seed), strict=True))
-        for seed, side in enumerate((baseline, other), start=1)
+        for seed, side in enumerate(sides, start=1)
     ]
     return [
         _difference(
             figure,
-            (baseline, other),
+            sides,
             [spread.get(figure) for spread in drawn],
             why[figure],
             doubt=_DOUBT / max(1, len(bounded)),
             tolerance=tolerance,
         )
-        for figure in FIGURES
+        for figure in figures
     ]
 
 
@@ -432,7 +450,7 @@ def _why_not(figure: Figure, baseline: Side, other: Side, by_run: bool) -> str:
         return f"a run has it once: it takes {RUNS_LEAST} runs on each side"
     if isinstance(figure.by, float):
         few = min(side.parts.count for side in sides)
-        least = round(_BEYOND / (1 - figure.by))
+        least = figure.turns_least
         if few < least:
             return f"not enough data: {few:,} turns, and it takes {least:,} on each side"
         late = [run for side in sides for run in side.runs if run.manifest.status == "invalid"]
@@ -472,11 +490,9 @@ def _difference(
         low, high = (math.exp(bound) - 1 for bound in (low - CLASS_WIDTH, high + CLASS_WIDTH))
     elif figure.kind == "rate" and before:
         low, high = max(-1.0, low / before), high / before
-    elif not before and not after:
+    elif not before and not after and figure.by in _COUNTED:
         # None of so many: by the rule of three it may still be three of them.
-        low, high = (
-            (-_three(figure, sides[0]), _three(figure, sides[1])) if not relative else (0, 0)
-        )
+        low, high = -_three(figure, sides[0]), _three(figure, sides[1])
     allowed = tolerance if relative else max(tolerance * before, _SHARE_LEAST)
     verdict = _verdict(change, low, high, allowed)
     why = _how_much_more(change, low, high, allowed, sides) if verdict == "unknown" else ""
@@ -484,7 +500,7 @@ def _difference(
 
 
 def _three(figure: Figure, side: Side) -> float:
-    return 3 / max(3.0, float(side.whole.sums[str(figure.by)].sum())) if figure.by else 0.0
+    return 3 / max(3.0, float(side.whole.sums[str(figure.by)].sum()))
 
 
 def _verdict(change: float, low: float, high: float, allowed: float) -> Verdict:
@@ -534,14 +550,18 @@ def _how(sides: Sequence[Side]) -> str:
     ]
     return (
         f"Drawn again: {' and '.join(drawn)}. In nineteen comparisons of twenty all bounds hold "
-        "what they are to hold."
+        "what they are to hold. Shares are of all turns measured, each once, however often it was "
+        "delivered."
     )
 
 
 def _doubts(sides: Sequence[Side], by_run: bool, *, twice: bool) -> list[str]:
     if twice:
         return []
+    blank = unknown([run for side in sides for run in side.runs])
     doubts = [
+        f"Not known of all runs, so that they may be unlike in it: {', '.join(blank)}."
+    ] * bool(blank) + [
         f"{run.path.name} is invalid: {run.manifest.why}; its latencies do not hold."
         for side in sides
         for run in side.runs

@@ -10,9 +10,11 @@ from workbench.runs.run import Run
 from workbench.server.settings import SECRETS, is_alias, of_the_place
 from workbench.units import format_duration
 
-__all__ = ["Unlike", "alike", "check_sides", "circumstances", "trace_difference"]
+__all__ = ["Unlike", "alike", "check_sides", "circumstances", "trace_difference", "unknown"]
 
 ABSENT: Final = "absent"
+SETTINGS: Final = "settings"
+UNKNOWN: Final = "unknown"
 
 _HOST: Final = (
     *("cores", "cpu", "machine", "ram_bytes", "memory_limit_bytes", "overcommit_memory"),
@@ -52,7 +54,7 @@ def circumstances(manifest: Manifest) -> dict[str, str]:
     load = {name: value for name, value in experiment.items() if name not in _NOT_LOAD}
     config = {
         name: value
-        for name, value in server.get("config", {}).items()
+        for name, value in (server.get("config") or {}).items()
         if not (of_the_place(name) or is_alias(name) or name in SECRETS)
     }
     return {
@@ -60,6 +62,7 @@ def circumstances(manifest: Manifest) -> dict[str, str]:
         "version": str(server.get("version", ABSENT)),
         "allocator": str(server.get("allocator", ABSENT)),
         "preload": str(server.get("preload", "")),
+        SETTINGS: "known" if server.get("config") else UNKNOWN,
         **{f"host.{name}": str(manifest.host.get(name, ABSENT)) for name in _HOST},
         "seed": str(manifest.seed),
         **{f"load.{name}": _told(value) for name, value in load.items()},
@@ -71,7 +74,8 @@ def alike(baseline: Sequence[Run], other: Sequence[Run]) -> tuple[Unlike, ...]:
     """
     The circumstances in which two sides differ; of seeds, whether they have the same ones.
 
-    Settings that one server does not have are left out: that its version is another is named.
+    Settings that one server does not have are left out where its version or engine is another,
+    which is named; and where those of one side are not known at all, that is named alone.
 
     Raises:
         RunError: the runs of one side are unlike in more than the seed.
@@ -79,13 +83,27 @@ def alike(baseline: Sequence[Run], other: Sequence[Run]) -> tuple[Unlike, ...]:
     sides = [_of_side(runs, name) for runs, name in ((baseline, "baseline"), (other, "other side"))]
     first, second = sides
     names = [*first, *(name for name in second if name not in first)]
+    unlike = any(first[name] != second[name] for name in ("engine", "version", SETTINGS))
     found = []
     for name in names:
         values = first.get(name, ABSENT), second.get(name, ABSENT)
-        newer = ABSENT in values and "." not in name
-        if values[0] != values[1] and not newer:
+        is_setting = not (name in first and name in second) and "." not in name
+        if values[0] != values[1] and not (is_setting and unlike):
             found.append(Unlike(name, *values))
     return tuple(found)
+
+
+def unknown(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What is not known of some of the runs, and so may differ: settings, version, host."""
+    known = [circumstances(run.manifest) for run in runs]
+    names = [
+        name
+        for name in ("engine", "version", SETTINGS)
+        if any(each[name] in {ABSENT, UNKNOWN} for each in known)
+    ]
+    hosts = [[value for name, value in each.items() if name.startswith("host.")] for each in known]
+    blank = any(all(value == ABSENT for value in host) for host in hosts)
+    return (*names, *(["host"] if blank else []))
 
 
 def _of_side(runs: Sequence[Run], side: str) -> dict[str, str]:

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from workbench.analysis.eviction import began_s
 from workbench.analysis.failure import FAILED
 from workbench.analysis.persistence import rewrite_spans
 from workbench.runs.rows import Rows
@@ -55,6 +54,7 @@ _BATCH: Final = 100
 _GROUPS: Final = 200
 _LOST: Final = ("evicted", "restarted", "deleted", "elsewhere", "missing")
 _GONE: Final = (*_LOST, "expired")
+_DONE: Final = ("ok", "duplicate")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +65,9 @@ class Parts:
     Attributes:
         turns: of each clock, how many turns of each part are in each class of latency.
         sums: a row a part; what the figures are quotients of: ``seconds``, ``sent``, ``failed``,
-            ``needing`` and ``lost`` (turns), ``evicted`` (keys), ``rewriting`` and ``watched`` (s),
-            and ``fork_us`` and ``memory_share``, which only whole runs have.
+            ``needing``, ``lost`` and ``expired`` (turns of the whole measured phase), ``evicted``
+            (keys), ``rewriting`` and ``watched`` (s), and ``fork_us`` and ``memory_share``, which
+            only whole runs have.
         what: what a part is, in words.
     """
 
@@ -259,9 +260,10 @@ def groups_of(run: Run) -> pd.DataFrame:
     A conversation is in the same group in every run of the same seed.
 
     Returns:
-        columns ``sent``, ``failed``, ``needing``, ``lost``: turns of the measured phase.
+        columns ``sent``, ``failed``, ``needing``, ``lost``, ``expired``: turns of the measured
+        phase, each once, however often it was delivered.
     """
-    question = _turn_counts(of="conversation % $groups", since_s=None)
+    question = _turn_counts(of="conversation % $groups")
     found = run.measured_turns.ask(question, groups=_GROUPS).set_index("part")
     return found.reindex(range(_GROUPS), fill_value=0).astype(float)
 
@@ -310,38 +312,46 @@ def _classes(turns: Rows, clock: str, block_s: float, number: int) -> Numbers:
     return counts
 
 
-def _turn_counts(*, of: str, since_s: float | None) -> str:
+def _turn_counts(*, of: str) -> str:
     """
     The question how many turns were sent and failed, and needed their state and lost it.
 
-    Lost is what was gone before its time to live was over, since the first eviction if there was
-    one; a loss counts once, however often its message is delivered.
+    A turn counts once, however often its message was delivered: with the first delivery that was
+    sent, and as failed only if no delivery was carried out or told that the state is gone. Lost is
+    what was gone before its time to live was over; ``expired`` what was gone after it.
 
     Args:
         of: what turns are put together by, in SQL.
-        since_s: from when on losses are counted.
     """
-    late = "true" if since_s is None else f"elapsed_s >= {since_s!r}"
-    needing = f"operation = 'update' and outcome in {('ok', *_GONE)} and not known and {late}"
-    # A loss that a delivery of the same message before it had found already is none.
+    gone = f"outcome in {_GONE}"
+    # Few messages are delivered again: only these are put together.
     again = (
-        "select conversation, turn, min(delivery) as first from rows "
-        f"where outcome in {_GONE} group by all having count(*) > 1"
+        "select conversation, turn, "
+        f"coalesce(min(delivery) filter ({gone}), -1) as gone_at, "
+        "coalesce(min(delivery) filter (outcome <> 'unsent'), -1) as sent_at, "
+        f"bool_or(outcome in {(*_DONE, *_GONE)}) as settled from rows "
+        "where (conversation, turn) in (select (conversation, turn) from rows where delivery > 0) "
+        "group by all"
     )
     told = (
-        f"select rows.*, coalesce(delivery > first and outcome in {_GONE}, false) as known "
+        "select rows.*, coalesce(delivery = gone_at, true) as found_first, "
+        "coalesce(delivery = sent_at, true) as sent_first, coalesce(settled, false) as settled "
         f"from rows left join ({again}) using (conversation, turn)"
     )
+    needing = f"operation = 'update' and (outcome = 'ok' or {gone} and found_first)"
     return (
-        f"select {of} as part, count(*) filter (outcome <> 'unsent') as sent, "
-        f"count(*) filter (outcome in {FAILED}) as failed, "
+        f"select {of} as part, "
+        "count(*) filter (outcome <> 'unsent' and sent_first) as sent, "
+        f"count(*) filter (outcome in {FAILED} and sent_first and not settled) as failed, "
         f"count(*) filter ({needing}) as needing, "
-        f"count(*) filter ({needing} and outcome in {_LOST}) as lost from ({told}) group by part"
+        f"count(*) filter ({needing} and outcome in {_LOST}) as lost, "
+        f"count(*) filter ({needing} and outcome = 'expired') as expired "
+        f"from ({told}) group by part"
     )
 
 
 def _turn_sums(run: Run, block_s: float, number: int) -> pd.DataFrame:
-    question = _turn_counts(of=_BLOCK, since_s=began_s(run.samples))
+    question = _turn_counts(of=_BLOCK)
     found = run.measured_turns.ask(question, block_s=block_s, number=number)
     return found.set_index("part").reindex(range(number), fill_value=0).astype(float)
 

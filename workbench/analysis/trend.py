@@ -2,19 +2,22 @@
 Trend: one figure of many runs of one experiment, and where it changed for good.
 
 A run is held against the stretch of runs before it: their median, and how far they usually lie from
-it. One run outside may be the machine's doing; two in a row, on one side, are a change.
+it. One run outside may be the machine's doing; two in a row, on one side, are a change. What grows
+a little with each run lies outside of nothing: a stretch as a whole is asked whether it rises.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from functools import cached_property
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 
 from workbench.analysis.comparison import FIGURES, Figure, check_tolerance, whole_of
 from workbench.analysis.likeness import circumstances
+from workbench.analysis.resampling import Numbers, Parts
 from workbench.errors import UsageError, nearest
 from workbench.runs.facts import began, html_table
 from workbench.runs.listing import list_runs
@@ -33,9 +36,10 @@ _SHARE_LEAST: Final = 0.001
 _OF_NORMAL: Final = 1.4826
 
 Mark = Literal["first ones", "usual", "worse", "better"]
+Standing = Literal["worse", "rising", "still worse", "last alone", "no worse"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Course:
     """
     One figure over the runs.
@@ -61,6 +65,73 @@ class Course:
         """The median of each stretch."""
         found = self.table.groupby("stretch")["value"].median()
         return {int(str(stretch)): float(value) for stretch, value in found.items()}
+
+    @property
+    def stretch(self) -> pd.DataFrame:
+        """The rows of the last stretch."""
+        return self.table.query("stretch == stretch.max()")
+
+    @property
+    def standing(self) -> Standing:
+        """
+        How the figure stands at the last run.
+
+        ``worse`` than in its best stretch since the last change; ``still worse`` though the last
+        change was for the better; ``rising`` within the last stretch; ``last alone`` if only the
+        last run is worse.
+        """
+        if self.best is not None:
+            mark = self.changes["mark"].iloc[-1]
+            return "worse" if mark == "worse" else "still worse"
+        if self.rise is not None:
+            return "rising"
+        two_make_it = not self.changes.empty and len(self.stretch) == 2
+        alone = self.table["mark"].iloc[-1] == "worse" and not two_make_it
+        return "last alone" if alone else "no worse"
+
+    @property
+    def best(self) -> int | None:
+        """
+        The best stretch before the last one, if the last one is worse than it.
+
+        Two odd runs are no level that is to be held again: a stretch counts from four runs on.
+        """
+        if self.changes.empty:
+            return None
+        last, medians = int(self.table["stretch"].iloc[-1]), self.medians
+        runs = self.table["stretch"].value_counts()
+        long = [each for each in range(last) if runs[each] >= _STRETCH_LEAST]
+        least = min(long, key=lambda each: medians[each])
+        return least if self._beyond(medians[last], medians[least]) else None
+
+    @cached_property
+    def rise(self) -> tuple[float, float] | None:
+        """
+        From where to where the last stretch rises from run to run; None if it is not known to.
+
+        Source:
+            Kendall's τ against the order, one-sided at 1 %, so that no single run makes a rise; how
+            much by the slope of Theil and Sen, and more than the tolerance.
+        """
+        values = self.stretch["value"].to_numpy(dtype=float)
+        if len(values) < RUNS_LEAST:
+            return None
+        from scipy.stats import kendalltau, theilslopes  # it takes a second to import
+
+        order = np.arange(len(values))
+        doubt = float(kendalltau(order, values, alternative="greater").pvalue)
+        if not doubt < _DOUBT:  # of what is always the same there is none
+            return None
+        scaled = np.log(values) if self.figure.kind == "latency" else values
+        slope, begin = theilslopes(scaled, order)[:2]
+        ends = np.array([begin, begin + slope * order[-1]])
+        low, high = np.exp(ends) if self.figure.kind == "latency" else np.maximum(ends, 0)
+        return (float(low), float(high)) if self._beyond(high, low) else None
+
+    def _beyond(self, value: float, base: float) -> bool:
+        if self.figure.kind == "latency":
+            return value > base * (1 + self.tolerance)
+        return value > base + max(self.tolerance * base, _SHARE_LEAST)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,17 +251,22 @@ def course(values: Sequence[float], figure: Figure, *, tolerance: float) -> pd.D
     """
     rows: list[dict[str, Any]] = []
     begin, alone = 0, set[int]()
+    # How far a value usually lies off, as the stretches before tell it.
+    known = _Usual.of((), figure)
     for at, value in enumerate(values):
         # What lies off alone is no part of what is usual.
         before = [values[each] for each in range(begin, at) if each not in alone]
-        low, high = _usual(before, figure, tolerance)
+        usual = _Usual.of(before, figure)
+        if begin and len(before) < _STRETCH_LEAST:
+            usual = known.moved_to(before, figure)
+        low, high = usual.ends(figure, tolerance)
         mark: Mark = "first ones"
         if math.isfinite(low):
             mark = "worse" if value > high else "better" if value < low else "usual"
         stretch = rows[-1]["stretch"] if rows else 0
         if at - 1 in alone and rows[-1]["mark"] == mark:
             # A new stretch begins with the first of the two.
-            begin, stretch = at - 1, stretch + 1
+            begin, stretch, known = at - 1, stretch + 1, usual
             rows[-1]["stretch"] = stretch
             alone.discard(begin)
         elif mark in {"worse", "better"}:
@@ -199,21 +275,61 @@ def course(values: Sequence[float], figure: Figure, *, tolerance: float) -> pd.D
     return pd.DataFrame(rows, columns=["value", "low", "high", "mark", "stretch"])
 
 
-def _usual(before: Sequence[float], figure: Figure, tolerance: float) -> tuple[float, float]:
-    number = len(before)
-    if number < _STRETCH_LEAST:
-        return math.nan, math.nan
-    from scipy.stats import t  # it takes a second to import, and few look at it
+class _Usual(NamedTuple):
+    """
+    What a further value of a stretch would be: of a latency in logarithms.
 
-    values = np.log(before) if figure.kind == "latency" else np.asarray(before, dtype=float)
-    middle = float(np.median(values))
-    deviation = _OF_NORMAL * float(np.median(np.abs(values - middle)))
-    half = float(t.ppf(1 - _DOUBT / 2, number - 1)) * deviation * math.sqrt(1 + 1 / number)
-    if figure.kind == "latency":
-        half = max(half, math.log1p(tolerance))
-        return math.exp(middle - half), math.exp(middle + half)
-    half = max(half, tolerance * middle, _SHARE_LEAST)
-    return middle - half, middle + half
+    Attributes:
+        middle: the median of its values; NaN if they are too few.
+        deviation: how far they lie from it.
+        told_by: how many values tell the deviation.
+        number: how many tell the middle.
+        least: the bounds are as wide at least, to either side.
+    """
+
+    middle: float
+    deviation: float
+    told_by: int
+    number: int
+    least: float = 0.0
+
+    @classmethod
+    def of(cls, before: Sequence[float], figure: Figure) -> Self:
+        number = len(before)
+        if number < _STRETCH_LEAST:
+            return cls(math.nan, math.nan, number, number)
+        values = _scaled(before, figure)
+        middle = float(np.median(values))
+        deviation = _OF_NORMAL * float(np.median(np.abs(values - middle)))
+        return cls(middle, deviation, number, number)
+
+    def moved_to(self, before: Sequence[float], figure: Figure) -> "_Usual":
+        """Around the few values of a new stretch, as far as those before it lay from their own."""
+        values = _scaled(before, figure)
+        middle = float(np.median(values))
+        times = 1.0
+        if figure.kind != "latency" and self.middle > 0:
+            times = max(1.0, middle / self.middle)
+        return _Usual(
+            middle, times * self.deviation, self.told_by, len(values), float(np.ptp(values))
+        )
+
+    def ends(self, figure: Figure, tolerance: float) -> tuple[float, float]:
+        if not math.isfinite(self.middle):
+            return math.nan, math.nan
+        from scipy.stats import t  # it takes a second to import, and few look at it
+
+        times = float(t.ppf(1 - _DOUBT / 2, self.told_by - 1))
+        half = max(times * self.deviation * math.sqrt(1 + 1 / self.number), self.least)
+        if figure.kind == "latency":
+            half = max(half, math.log1p(tolerance))
+            return math.exp(self.middle - half), math.exp(self.middle + half)
+        half = max(half, tolerance * self.middle, _SHARE_LEAST)
+        return self.middle - half, self.middle + half
+
+
+def _scaled(values: Sequence[float], figure: Figure) -> Numbers:
+    return np.log(values) if figure.kind == "latency" else np.asarray(values, dtype=float)
 
 
 def _figures(names: Sequence[str]) -> list[Figure]:
@@ -272,6 +388,8 @@ def _alike(
     return kept, [(run.path.name, odd[run.path.name]) for run in known if run.path.name in odd]
 
 
-def _value(run: Run, figure: Figure, parts: Any) -> float:
+def _value(run: Run, figure: Figure, parts: Parts) -> float:
+    if parts.count < figure.turns_least:
+        return math.nan
     found = float(figure.values(parts, np.ones((1, 1)))[0])
     return math.exp(found) if figure.kind == "latency" else found

@@ -1,8 +1,9 @@
 """
 Variants: runs of the same turns that differ in one setting, and what each leaves unserved.
 
-Turns that lost their state and turns that failed are counted together: a server that evicts nothing
-refuses writes instead, and to a person that is no better.
+Turns that lost their state, turns that found it expired and turns that failed are counted together:
+a server that evicts nothing refuses writes instead, one whose keys live shortly need not evict, and
+to a person that is no better.
 """
 
 import math
@@ -13,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
+from workbench.analysis.failure import FAILED
 from workbench.analysis.latency import percentiles_us
 from workbench.analysis.likeness import check_sides, circumstances, trace_difference
 from workbench.analysis.resampling import Interval, Numbers, Spread, groups_of, interval, spreads
@@ -24,7 +26,8 @@ from workbench.units import format_count, format_duration, format_share
 __all__ = ["Change", "Variant", "Variants", "variants_of"]
 
 _DOUBT: Final = 0.05
-_SHARES: Final = ("lost_share", "failed_share", "unserved_share")
+_UNSERVED: Final = ("lost", "expired", "failed")
+_SHARES: Final = ("lost_share", "expired_share", "failed_share", "unserved_share")
 
 
 class Variant(NamedTuple):
@@ -71,9 +74,10 @@ class Variants:
         each: value and run, in order.
 
     Attributes:
-        table: a row a variant: ``value``, ``turns`` (sent), ``lost``, ``failed``,
-            ``unserved_share``, ``lost_share`` (of those that needed a state), ``failed_share``,
-            ``p50`` and ``p99`` (µs), ``memory_peak_share`` of the cap, ``evicted`` keys.
+        table: a row a variant: ``value``, ``turns`` (sent, each once), ``lost``, ``expired``,
+            ``failed``, ``unserved_share``, ``lost_share`` and ``expired_share`` (of those that
+            needed a state), ``failed_share``, ``p50`` and ``p99`` (µs), ``failed_p50`` (µs, of
+            deliveries that failed), ``memory_peak_share`` of the cap, ``evicted`` keys.
         changes: of each but the first, against it.
         traces: how the turns that came due differ from the first's, by value; empty if in nothing.
     """
@@ -91,7 +95,7 @@ class Variants:
         told = ((each.value, trace_difference(first, each.run)) for each in self.each[1:])
         self.traces = {value: difference for value, difference in told if difference}
         self.changes = tuple(
-            Change(each.value, self._bounds(at)) for at, each in enumerate(self.each) if at
+            Change(each.value, self._bounds(0, at)) for at, each in enumerate(self.each) if at
         )
 
     @property
@@ -100,14 +104,25 @@ class Variants:
         ordered = self.table.sort_values("unserved_share", kind="stable")
         return str(ordered["value"].iloc[0])
 
-    def _bounds(self, at: int) -> Interval:
+    @property
+    def like_best(self) -> tuple[str, ...]:
+        """The other values of which it is not known that they leave more unserved than the best."""
+        values = [each.value for each in self.each]
+        best = values.index(self.best)
+        return tuple(
+            value
+            for at, value in enumerate(values)
+            if at != best and self._bounds(best, at).low <= 0
+        )
+
+    def _bounds(self, first: int, at: int) -> Interval:
         """
         The change of the unserved share, the same conversations drawn again on both sides.
 
         The turns are the same ones, so that what a conversation meets here is held against what it
         meets there.
         """
-        before, after = self._sums[0], self._sums[at]
+        before, after = self._sums[first], self._sums[at]
 
         def difference(weights: Numbers) -> Numbers:
             return (_unserved(after, weights) - _unserved(before, weights))[None, :]
@@ -142,7 +157,8 @@ class Variants:
     def _head(self) -> tuple[str, ...]:
         return (
             self.knob,
-            *("turns", "lost their state", "failed", "unserved", "change (bounds)"),
+            *("turns", "lost their state", "found it expired", "failed", "unserved"),
+            "change (bounds)",
             *("p50", "p99", "peak memory, of the cap", "keys evicted"),
         )
 
@@ -152,7 +168,7 @@ def variants_of(knob: str, runs: Sequence[Run], *, varied: Iterable[str] = ()) -
     Sealed runs that differ in one setting.
 
     Args:
-        knob: a setting of Redis, or a key of an experiment such as ``turns_per_s``.
+        knob: a setting of Redis, or a key of an experiment such as ``ttl``.
         runs: the first is what the others are held against.
         varied: what else was meant to differ.
 
@@ -160,7 +176,7 @@ def variants_of(knob: str, runs: Sequence[Run], *, varied: Iterable[str] = ()) -
         RunError: they differ in more, or not in the knob.
         UsageError: no run has such a knob, or there are fewer than two runs.
     """
-    names = {knob, f"load.{knob}", *varied}
+    names = {*_names(knob), *varied}
     if knob == "maxmemory":  # of which the least size of a rewrite is a share
         names.add("auto-aof-rewrite-min-size")
     for run in runs[1:]:
@@ -183,9 +199,14 @@ def _circumstances(run: Run) -> dict[str, str]:
     return circumstances(run.manifest)
 
 
+def _names(knob: str) -> tuple[str, ...]:
+    """As a circumstance of a run: a setting, or a field or a key of the load such as ``ttl``."""
+    return knob, f"load.{knob}", f"load.{knob}_s"
+
+
 def _value(knob: str, run: Run) -> str:
     known = _circumstances(run)
-    return str(known.get(knob, known.get(f"load.{knob}", "unknown")))
+    return next((known[name] for name in _names(knob) if name in known), "unknown")
 
 
 def _row(variant: Variant, sums: pd.DataFrame) -> dict[str, Any]:
@@ -193,17 +214,22 @@ def _row(variant: Variant, sums: pd.DataFrame) -> dict[str, Any]:
     polls = run.samples[run.samples["elapsed_s"].between(0, run.measured_s)]
     evicted = polls["evicted_keys"].astype(float).diff().clip(lower=0).sum()
     capped = polls[polls["maxmemory"] > 0]
-    found = percentiles_us(run.measured_turns)
+    turns = run.measured_turns
+    found = percentiles_us(turns)
+    failed = percentiles_us(turns.where(f"outcome::varchar in {FAILED}"))
     return {
         "value": variant.value,
         "turns": int(total["sent"]),
         "lost": int(total["lost"]),
+        "expired": int(total["expired"]),
         "failed": int(total["failed"]),
-        "unserved_share": _share(total["lost"] + total["failed"], total["sent"]),
+        "unserved_share": _share(total[[*_UNSERVED]].sum(), total["sent"]),
         "lost_share": _share(total["lost"], total["needing"]),
+        "expired_share": _share(total["expired"], total["needing"]),
         "failed_share": _share(total["failed"], total["sent"]),
         "p50": found["p50"],
         "p99": found["p99"],
+        "failed_p50": failed["p50"],
         "memory_peak_share": float((capped["used_memory"] / capped["maxmemory"]).max()),
         "evicted": float(evicted),
     }
@@ -214,6 +240,6 @@ def _share(part: float, whole: float) -> float:
 
 
 def _unserved(sums: pd.DataFrame, weights: Numbers) -> Numbers:
-    missed = weights @ (sums["lost"] + sums["failed"]).to_numpy(dtype=float)
+    missed = weights @ sums[[*_UNSERVED]].sum(axis=1).to_numpy(dtype=float)
     found: Numbers = missed / np.maximum(1.0, weights @ sums["sent"].to_numpy(dtype=float))
     return found

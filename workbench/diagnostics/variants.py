@@ -68,7 +68,8 @@ def _fewest(variants: Variants) -> Finding:
         says=says,
         evidence={
             row["value"]: f"{format_share(row['unserved_share'])} of {row['turns']:,}: "
-            f"{row['lost']:,} lost their state, {row['failed']:,} failed"
+            f"{row['lost']:,} lost their state, {row['expired']:,} found it expired, "
+            f"{row['failed']:,} failed"
             for row in variants.table.to_dict("records")
         },
         advice=advice,

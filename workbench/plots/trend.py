@@ -19,6 +19,11 @@ _LOOK = {
     "usual": (STATE, "o"),
     "first ones": (REFERENCE, "o"),
 }
+_SAID = {
+    "rising": "rising from run to run",
+    "still worse": "still worse than it was",
+    "last alone": "worse in this run alone",
+}
 _TICKS = 8
 
 
@@ -92,13 +97,15 @@ def _title(trend: Trend) -> str:
     runs = format_count(len(trend.runs), "run")
     if len(trend.runs) < RUNS_LEAST:
         return f"{runs} of {trend.experiment}: not enough to tell a trend"
-    worse = [
-        each.figure.title
-        for each in trend.courses
-        if not each.changes.empty and each.changes["mark"].iloc[-1] == "worse"
-    ]
-    if worse:
+    if not trend.courses:
+        return f"{runs} of {trend.experiment}: no figure is known in all of them"
+    standing = {
+        each.figure.title: each.standing for each in trend.courses if each.standing != "no worse"
+    }
+    if worse := [title for title, how in standing.items() if how != "last alone"]:
         return f"{trend.experiment} has become worse: {', '.join(worse)}"
+    if standing:
+        return f"The last run of {trend.experiment} alone is worse: {', '.join(standing)}"
     return f"{trend.experiment} is no worse than it was, over {runs}"
 
 
@@ -107,12 +114,17 @@ def _reading(trend: Trend) -> str:
     for each in trend.courses:
         last = each.table.iloc[-1]
         changes = [f"{row['mark']} from {row['run']} on" for _, row in each.changes.iterrows()]
+        if said := _SAID.get(each.standing):
+            changes.append(said)
         told.append(
             f"{each.figure.title}: {each.figure.told(last['value'])} in the last run"
             + (f", {', '.join(changes)}" if changes else ", no change")
         )
     left = format_count(len(trend.left_out), "run")
     without = f" Left out: {left}, named in the table." if trend.left_out else ""
-    unknown = ", ".join(each.title for each in trend.unknown)
+    unknown = ", ".join(
+        each.title + (f" (it takes {each.turns_least:,} turns)" if each.turns_least else "")
+        for each in trend.unknown
+    )
     lacking = f" Not known in all runs: {unknown}." if unknown else ""
     return f"{'; '.join(told) or 'No figure'}.{without}{lacking}"

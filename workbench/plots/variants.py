@@ -22,12 +22,17 @@ __all__ = [
 ]
 
 _COLOURS: Final = (STATE, SECOND, TAIL, LOSS, REFERENCE)
+_PARTS: Final = {
+    "lost": ("lost their state", LOSS, ""),
+    "expired": ("found it expired", TAIL, "..."),
+    "failed": ("failed", REFERENCE, "///"),
+}
 _DASHES: Final = ("-", (0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)))
 
 
 def draw_unserved(ax: Axes, table: pd.DataFrame) -> Axes:
     """
-    Turns that lost their state and turns that failed, of all that were sent; one bar a variant.
+    Turns that lost their state, found it expired, or failed, of all sent; one bar a variant.
 
     Args:
         ax: y is one variant below the other.
@@ -35,16 +40,28 @@ def draw_unserved(ax: Axes, table: pd.DataFrame) -> Axes:
     """
     ax.set_title("Turns that were not served, share of those sent")
     at = range(len(table))
-    lost, failed = table["lost"] / table["turns"], table["failed"] / table["turns"]
-    ax.barh(at, lost, color=LOSS, height=0.55)
-    ax.barh(at, failed, left=lost, color=REFERENCE, height=0.55, hatch="///", edgecolor="white")
-    most = max(0.001, float((lost + failed).max()))
-    for y, (one, other) in enumerate(zip(lost, failed, strict=True)):
-        parts = [("lost their state", one), ("failed", other)]
-        told = ", ".join(f"{format_share(share)} {name}" for name, share in parts if share)
+    shares = table[[*_PARTS]].div(table["turns"], axis=0)
+    left = shares.cumsum(axis=1) - shares
+    for name, (_, colour, hatch) in _PARTS.items():
+        ax.barh(
+            *(at, shares[name]),
+            left=left[name],
+            color=colour,
+            height=0.55,
+            hatch=hatch,
+            edgecolor="white" if hatch else None,
+        )
+    ends = shares.sum(axis=1)
+    most = max(0.001, float(ends.max()))
+    for y, (end, row) in enumerate(zip(ends, shares.to_dict("records"), strict=True)):
+        told = ", ".join(
+            f"{format_share(row[name])} {words}"
+            for name, (words, *_) in _PARTS.items()
+            if row[name]
+        )
         ax.annotate(
             told or "none",
-            (one + other, y),
+            (end, y),
             xytext=(7, 0),
             textcoords="offset points",
             va="center",
@@ -98,16 +115,25 @@ def figure_unserved(variants: Variants) -> Chart:
     table = variants.table
     figure = Figure(figsize=(9.0, 1.4 + 0.45 * len(table)))
     draw_unserved(figure.subplots(), table)
-    shares = dict(zip(table["value"], table["unserved_share"], strict=True))
-    worst = max(shares, key=lambda value: shares[value])
-    title = f"{variants.best} leaves {format_share(shares[variants.best])} of the turns unserved"
-    title += f", {worst} {format_share(shares[worst])}"
-    if not any(shares.values()):
-        title = "Every turn was served under each setting"
-    figure.suptitle(title, x=0.012, ha="left")
+    figure.suptitle(_unserved_title(variants), x=0.012, ha="left")
     first = variants.each[0].value
     told = [f"{each.value} {each.told}, {each.verdict}" for each in variants.changes]
     return Chart(figure, f"Against {first}: {'; '.join(told)}.")
+
+
+def _unserved_title(variants: Variants) -> str:
+    table = variants.table
+    shares = dict(zip(table["value"], table["unserved_share"], strict=True))
+    if not any(shares.values()):
+        return "Every turn was served under each setting"
+    best, like = variants.best, variants.like_best
+    least = f"{best} leaves {format_share(shares[best])} of the turns unserved"
+    if len(like) == len(shares) - 1:
+        others = ", ".join(f"{value} {format_share(shares[value])}" for value in like)
+        return f"{least}, {others}: not told apart"
+    worst = max(shares, key=lambda value: shares[value])
+    alike = f", and is not told apart from {' and '.join(like)}" if like else ""
+    return f"{least}{alike}; {worst} leaves {format_share(shares[worst])}"
 
 
 @styled
@@ -125,15 +151,16 @@ def figure_waits_by_variant(variants: Variants) -> Chart:
             f"{format_duration(known[fast] / 1e6)} under {fast}"
         )
     figure.suptitle(title, x=0.012, ha="left")
-    refused = variants.table[variants.table["failed"] > 0]
+    failed = variants.table.set_index("value")["failed_p50"].dropna()
     told = [
         f"{value} p50 {format_duration(row['p50'] / 1e6)}, p99 {format_duration(row['p99'] / 1e6)}"
         for value, row in rows.iterrows()
     ]
-    quick = f" A refusal is a quick answer: {', '.join(refused['value'])}." if len(refused) else ""
+    ends = ", ".join(f"{format_duration(us / 1e6)} under {value}" for value, us in failed.items())
+    among = f" Failures are among these; half of them took no longer than {ends}." if ends else ""
     late = [each.value for each in variants.each if each.run.manifest.status == "invalid"]
     doubt = f" The load was late, so these do not hold: {', '.join(late)}." if late else ""
-    return Chart(figure, f"{'; '.join(told)}.{quick}{doubt}")
+    return Chart(figure, f"{'; '.join(told)}.{among}{doubt}")
 
 
 @styled

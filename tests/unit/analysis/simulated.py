@@ -65,7 +65,14 @@ def simulated(
             "delivery": 0,
         }
     )
-    known = {"status": "complete", "experiment": {"name": "simulated"}, "seed": drawn_by, **said}
+    known = {
+        "status": "complete",
+        "experiment": {"name": "simulated"},
+        "seed": drawn_by,
+        "host": {"cores": 2},
+        "server": {"engine": "redis", "version": "7.0.15", "config": {"hz": "10"}},
+        **said,
+    }
     return SimpleNamespace(
         path=Path(f"/runs/{seed}"),
         measured_turns=Rows(frame),
@@ -74,5 +81,6 @@ def simulated(
         events=events([]),
         manifest=Manifest(run_id=str(seed), **{"started_unix_s": 1_700_000_000.0 + seed, **known}),
         is_example=False,
+        latency_since="from the intended start",
         frame=frame,
     )

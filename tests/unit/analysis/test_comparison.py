@@ -5,14 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from tests.frames import make_run
+from tests.frames import make_run, samples
 from tests.unit.analysis.simulated import simulated
 from workbench.analysis.comparison import FIGURES, compare
 from workbench.analysis.latency import percentiles_us
-from workbench.analysis.loss import at_cap, loss
-from workbench.analysis.resampling import Spread, blocks_of, interval
+from workbench.analysis.loss import loss
+from workbench.analysis.resampling import Spread, blocks_of, groups_of, interval
 from workbench.diagnostics.comparison import judge_comparison
 from workbench.errors import RunError, UsageError
+from workbench.runs.rows import Rows
 from workbench.runs.run import Run
 
 
@@ -172,6 +173,34 @@ def test_none_of_some_thousand_is_known_to_be_no_worse():
     assert few["failed_share"].verdict == "unknown"
 
 
+@pytest.mark.parametrize(("ttl_s", "weighs"), [(4.0, True), (300.0, False)])
+def test_state_that_expires_weighs_where_the_times_to_live_differ(ttl_s, weighs):
+    """A short one loses nobody to eviction, and is worse."""
+    before, after = (
+        simulated(at, experiment={"ttl_s": each}) for at, each in enumerate((300.0, ttl_s))
+    )
+    outcome = np.where(after.frame.index % 3, "ok", "expired")
+    after.measured_turns = Rows(after.frame.assign(outcome=outcome))
+
+    found = compare([before], [after], varied=["load.ttl_s"])
+
+    assert found["lost_state_share"].verdict == "better"
+    assert found["expired_share"].verdict == "worse"
+    assert (judge_comparison(found).verdict == "fail") is weighs
+
+
+def test_time_without_a_rewrite_is_no_sample():
+    """It was watched from end to end: no rule of three makes three seconds of it."""
+    polls = samples([{"elapsed_s": float(at)} for at in range(61)])
+    runs = [simulated(at, seconds=60) for at in (0, 1)]
+    for run in runs:
+        run.samples = polls
+
+    found = compare(runs[:1], runs[1:])["rewriting_share"]
+
+    assert (found.low, found.high, found.verdict) == (0.0, 0.0, "no worse")
+
+
 def test_turns_that_fail_are_found():
     """Of a hundred turns two are refused that were carried out before."""
     found = compare([simulated(0)], [simulated(1, failed=0.02)])
@@ -227,6 +256,39 @@ def test_unlike_runs_are_refused_and_each_difference_is_named():
     assert 'varied=["engine", "load.turns_per_s"]' in str(refused.value)
     assert [each.name for each in varied.unlike] == ["engine", "load.turns_per_s"]
     assert accepted.unlike == varied.unlike
+
+
+def test_settings_that_are_not_known_are_not_alike():
+    """Not of one side: refused by name; not of both: said."""
+    plain = {"engine": "redis", "version": "7.0.15"}
+    known = simulated(0, server={**plain, "config": {"hz": "10", "maxmemory": "0"}})
+    blank, other = (simulated(at, server=plain) for at in (1, 2))
+
+    with pytest.raises(RunError, match=r"settings: known \| unknown") as refused:
+        compare([known], [blank])
+    meant = compare([known], [blank], varied=["settings"])
+    both = compare([blank], [other])
+
+    assert "hz" not in str(refused.value)
+    for found in (meant, both):
+        assert "Not known of all runs, so that they may be unlike in it: settings." in found.doubts
+    assert not any("Not known" in each for each in compare([known], [known]).doubts)
+
+
+@pytest.mark.parametrize(("version", "refused"), [("7.0.15", True), ("7.2.0", False)])
+def test_setting_that_one_side_lacks_is_alike_only_if_its_version_has_it_not(version, refused):
+    """Of the same version it was not told, and may be anything."""
+    before = simulated(0)
+    config = {"hz": "10", "new-setting": "yes"}
+    after = simulated(1, server={"engine": "redis", "version": version, "config": config})
+
+    if refused:
+        with pytest.raises(RunError, match=r"new-setting: absent \| yes"):
+            compare([before], [after], varied=[])
+    else:
+        assert [each.name for each in compare([before], [after], varied=["version"]).unlike] == [
+            "version"
+        ]
 
 
 def test_part_of_what_differs_is_not_enough():
@@ -287,10 +349,10 @@ def test_tolerance_that_makes_no_sense_is_refused(tolerance):
 
 
 def test_figures_are_those_of_the_run(tiny_run):
-    """By classes of half a percent, and losses as the rules count them."""
+    """By classes of half a percent, and losses as the rules count them, of all turns measured."""
     found = compare([tiny_run], [tiny_run])
     true = percentiles_us(tiny_run.measured_turns)
-    lost = loss(at_cap(tiny_run.measured, tiny_run.samples))
+    lost = loss(tiny_run.measured_turns)
 
     for name in ("p50", "p99", "p999"):
         assert found[f"response_us_{name}"].baseline == pytest.approx(true[name], rel=0.005)
@@ -306,7 +368,55 @@ def test_message_delivered_again_loses_its_state_once(tmp_path):
 
     sums = blocks_of(run).sums.sum()
 
-    assert (sums["lost"], sums["needing"], sums["sent"]) == (1, 2, 3)
+    assert (sums["lost"], sums["needing"], sums["sent"]) == (1, 2, 2)
+
+
+def test_message_refused_and_delivered_again_fails_once_or_not_at_all(tmp_path):
+    """Three refusals of one message are one turn that failed; one carried out then is none."""
+    rows = [
+        {"elapsed_s": at, "conversation": number, "delivery": delivery, "outcome": outcome}
+        for number, outcomes in enumerate(
+            [
+                ["refused", "refused", "refused"],
+                ["refused", "ok"],
+                ["timeout", "evicted", "refused"],
+                ["unsent"],
+                ["ok"],
+            ]
+        )
+        for delivery, (at, outcome) in enumerate(zip((1.0, 2.0, 3.0), outcomes, strict=False))
+    ]
+    run = make_run(tmp_path / "again", operations=rows)
+
+    for sums in (blocks_of(run).sums.sum(), groups_of(run).sum()):
+        assert (sums["sent"], sums["failed"]) == (4, 1)
+        assert (sums["needing"], sums["lost"]) == (3, 1)
+
+
+def test_losses_are_shares_of_all_turns_measured_as_where_settings_are_compared(tmp_path):
+    """Who evicts late and then many is better than who evicts some all along, in both figures."""
+    found = {}
+    for name, begin_s, every in (("early", 2, 5), ("late", 50, 3)):
+        rows = [
+            {
+                "elapsed_s": at / 10,
+                "conversation": at,
+                "outcome": "evicted" if at / 10 >= begin_s and at % every == 0 else "ok",
+            }
+            for at in range(600)
+        ]
+        polls = [{"elapsed_s": float(at), "evicted_keys": max(0, at - begin_s)} for at in range(61)]
+        run = make_run(tmp_path / name, measured_s=60.0, operations=rows, samples=polls)
+        found[name] = run
+
+    compared = compare([found["early"]], [found["late"]])["lost_state_share"]
+    groups = [groups_of(run).sum() for run in found.values()]
+
+    assert [sums["lost"] / sums["needing"] for sums in groups] == [
+        compared.baseline,
+        compared.other,
+    ]
+    assert compared.change < -0.1
 
 
 def test_blocks_are_longer_where_seconds_are_alike():

@@ -4,6 +4,7 @@ import shutil
 from types import SimpleNamespace
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -64,6 +65,55 @@ def test_refused_turns_count_as_much_as_lost_ones():
     assert change.verdict == "more"
     assert change.bounds.low > 0.15
     assert row["unserved_share"] == (row["lost"] + row["failed"]) / row["turns"]
+
+
+def with_outcome(run, every, outcome):
+    """The same turns, of which each so many-th met with this, and the others with nothing."""
+    frame = run.frame.copy()
+    frame["outcome"] = np.where(frame.index % every, "ok", outcome)
+    return SimpleNamespace(**{**vars(run), "measured_turns": Rows(frame), "frame": frame})
+
+
+def test_state_that_expired_is_not_served():
+    """A time to live of seconds evicts nobody, since all has expired before people come back."""
+    first = simulated(1, seconds=60, lost=0.05)
+    runs = [("300s", first), ("4s", with_outcome(first, 3, "expired"))]
+
+    found = Variants("ttl", [Variant(*each) for each in runs])
+    row = found.table.iloc[1]
+
+    assert (row["lost"], row["expired"]) == (0, 1000)
+    assert row["unserved_share"] == pytest.approx(1 / 3)
+    assert judge_variants(found).verdict == "pass"
+    assert "4s leaves 33.3 %" in figure_unserved(found).title
+
+
+def test_best_is_named_with_those_that_are_not_told_apart_from_it():
+    """A tie is no victory, and the worst one is named besides."""
+    first = simulated(1, seconds=60, lost=0.05)
+    other = simulated(2, seconds=60, lost=0.05)
+    refused = with_outcome(first, 2, "refused")
+
+    tied = Variants("hz", [Variant("5", first), Variant("10", first)])
+    three = Variants("hz", [Variant("5", first), Variant("10", other), Variant("20", refused)])
+
+    assert figure_unserved(tied).title.endswith("not told apart")
+    assert "is not told apart from" in figure_unserved(three).title
+    assert figure_unserved(three).title.endswith("; 20 leaves 50 %")
+
+
+def test_failures_are_called_as_quick_as_they_were():
+    """A timeout takes a second, and is no quick answer."""
+    first = simulated(1, seconds=60, lost=0.05)
+    slow = with_outcome(first, 2, "timeout")
+    waited = slow.frame["response_us"].where(slow.frame["outcome"] == "ok", 1e6)
+    slow.measured_turns = Rows(slow.frame.assign(response_us=waited))
+    found = Variants("hz", [Variant("5", first), Variant("10", slow)])
+
+    reading = figure_waits_by_variant(found).reading
+
+    assert "half of them took no longer than 1 s under 10" in reading
+    assert "quick" not in reading
 
 
 def test_same_conversations_on_both_sides_make_bounds_narrow():
