@@ -154,10 +154,11 @@ def check_sides(
     if odd and not accept_unlike:
         listed = "\n".join(f"  {each}" for each in odd)
         named = ", ".join(f'"{each.name}"' for each in odd)
+        options = " ".join(f"--varied {each.name}" for each in odd)
         raise RunError(
             f"the two sides are unlike, so their figures say little of each other:\n{listed}\n"
-            f"If that was meant, say so: varied=[{named}]; or take whatever differs: "
-            "accept_unlike=True"
+            f"If that was meant, say so: varied=[{named}], or {options}; or take whatever differs: "
+            "accept_unlike=True, or --accept-unlike"
         )
     return unlike
 
