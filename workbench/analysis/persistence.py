@@ -9,6 +9,7 @@ from workbench.analysis.windows import needed
 __all__ = [
     "MemoryNeed",
     "aof_enabled",
+    "base_made_anew",
     "failed_rewrites",
     "finished_rewrites",
     "memory_need",
@@ -23,6 +24,26 @@ def aof_enabled(samples: pd.DataFrame) -> bool | None:
     return None if said.empty else bool(said.iloc[-1])
 
 
+def base_made_anew(samples: pd.DataFrame) -> pd.Series:
+    """
+    Which samples are the first that show the ``aof_base_size`` of a rewrite.
+
+    A server that was started shows another size as well: 0 while it reads its data, then that of
+    the base file. No rewrite has ended then, of which ``aof_last_rewrite_time_sec`` is -1. From 0
+    the size grows by the first rewrite of a new server, too.
+
+    Args:
+        samples: columns ``run_id``, ``aof_base_size``, ``aof_last_rewrite_time_sec``, ``loading``.
+    """
+    frame = needed(samples, "run_id", "aof_base_size", "aof_last_rewrite_time_sec", "loading")
+    sizes = frame["aof_base_size"].astype(float)
+    life = frame["run_id"].astype(str)
+    lasted_s = frame["aof_last_rewrite_time_sec"].astype(float)
+    told = (lasted_s >= 0) | (lasted_s.isna() & (sizes.shift() > 0))
+    loaded = (frame["loading"] == 1) | (frame["loading"].shift() == 1)
+    return (sizes.diff().fillna(0) != 0) & (life == life.shift()) & told & ~loaded
+
+
 def rewrite_spans(events: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     """
     When AOF rewrites went on, finished or not.
@@ -33,8 +54,7 @@ def rewrite_spans(events: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         events: columns ``kind``, ``elapsed_s``, ``duration_s``, ``label``.
-        samples: columns ``elapsed_s``, ``run_id``, ``aof_base_size``,
-            ``aof_last_rewrite_time_sec``.
+        samples: columns ``elapsed_s``, and those for ``base_made_anew``.
 
     Returns:
         One row per rewrite: ``elapsed_s``, ``end_s``, ``duration_s``, ``unsure_s`` (how much the
@@ -50,12 +70,8 @@ def rewrite_spans(events: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
             outcome=logged["label"].astype(str),
             source="log",
         )
-    frame = needed(
-        samples, "elapsed_s", "run_id", "aof_base_size", "aof_last_rewrite_time_sec"
-    ).reset_index(drop=True)
-    # A restart gives the AOF a new base size as well: what it loaded.
-    lived_on = frame["run_id"].astype(str) == frame["run_id"].astype(str).shift()
-    ends = frame[(frame["aof_base_size"].diff().fillna(0) != 0) & lived_on].reset_index(drop=True)
+    frame = needed(samples, "elapsed_s", "aof_last_rewrite_time_sec")
+    ends = frame[base_made_anew(samples)].reset_index(drop=True)
     duration_s = ends["aof_last_rewrite_time_sec"].clip(lower=0).astype(float)
     return pd.DataFrame(
         {

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis.growth import NextRewrite, next_rewrite, trigger_bytes
+from workbench.analysis.persistence import base_made_anew
 from workbench.plots.annotate import end_labels, no_data, size_unit
 from workbench.plots.style import LOSS, REFERENCE, SECOND, STATE, Chart, styled
 from workbench.plots.timeline import headline, timeline
@@ -128,8 +129,9 @@ def _reading(samples: pd.DataFrame, config: Mapping[str, str], forecast: NextRew
         says.append(f"That is {left} after the load's last sample, if the load goes on as it was.")
     else:
         says.append(f"No forecast: {forecast.why}.")
-    bases = samples["aof_base_size"].dropna()
-    rewrites = int((bases.diff().fillna(0) != 0).sum())
+    rewrites = int(base_made_anew(samples).sum())
     if rewrites:
-        says.append(f"Its base was made anew {format_count(rewrites, 'time')} in the samples.")
+        before = int(base_made_anew(samples[samples["elapsed_s"] < 0]).sum())
+        early = f", {before:,} of them before the measured load" if before else ""
+        says.append(f"{format_count(rewrites, 'rewrite')} ended in the samples{early}.")
     return " ".join(says)
