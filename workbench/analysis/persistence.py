@@ -135,20 +135,23 @@ class MemoryNeed:
 
     Attributes:
         rss_bytes: highest resident memory of the server.
+        held_bytes: the most that was resident, or was used where less was resident than used: what
+            was swapped out comes back.
         cow_bytes: most memory that a rewrite of the measured load copied; 0 if none was seen.
         rewrites: finished rewrites that the copy was seen of.
         maxmemory_bytes: the cap.
     """
 
     rss_bytes: int
+    held_bytes: int
     cow_bytes: int
     rewrites: int
     maxmemory_bytes: int
 
     @property
     def needed_bytes(self) -> int:
-        """Resident memory and the copy together."""
-        return self.rss_bytes + self.cow_bytes
+        """What is held and the copy together."""
+        return self.held_bytes + self.cow_bytes
 
     @property
     def needed_ratio(self) -> float:
@@ -162,18 +165,20 @@ def memory_need(events: pd.DataFrame, samples: pd.DataFrame) -> MemoryNeed | Non
 
     Args:
         events: as for ``rewrite_spans``.
-        samples: also with columns ``used_memory_rss``, ``aof_last_cow_size``, ``maxmemory``.
+        samples: also with columns ``used_memory``, ``used_memory_rss``, ``aof_last_cow_size``,
+            ``maxmemory``.
 
     Source:
         ``used_memory_rss`` and ``aof_last_cow_size`` of INFO. ``current_cow_peak`` reads 0 for
         rewrites shorter than about 1 s, so it is not used.
     """
-    frame = needed(samples, "used_memory_rss", "aof_last_cow_size", "maxmemory")
+    frame = needed(samples, "used_memory", "used_memory_rss", "aof_last_cow_size", "maxmemory")
     if frame.empty or not frame["maxmemory"].iloc[-1] > 0:
         return None
     copied = since_first_rewrite(events, frame)["aof_last_cow_size"].max()
     return MemoryNeed(
         rss_bytes=int(frame["used_memory_rss"].max()),
+        held_bytes=int(frame[["used_memory", "used_memory_rss"]].max().max()),
         cow_bytes=0 if pd.isna(copied) else int(copied),
         rewrites=0 if pd.isna(copied) else len(finished_rewrites(events, frame)),
         maxmemory_bytes=int(frame["maxmemory"].iloc[-1]),

@@ -603,6 +603,42 @@ def test_durations_in_whole_seconds_are_no_share_of_the_time(tmp_path):
         assert "whole seconds" not in make(logged).reading
 
 
+@pytest.mark.parametrize(
+    ("seen", "title", "reading"),
+    [
+        (
+            CALM,
+            "Under a cap of 5 MiB the server needs 6 MiB without a rewrite: 1.2 times as much",
+            "The 6 MiB that are needed are 6 % of the limit of 100 MiB.",
+        ),
+        (
+            REWRITTEN,
+            "Under a cap of 5 MiB the server needs 9 MiB: 1.8 times as much",
+            "A rewrite copied 3 MiB at most. Not known, and counted with the overhead: ",
+        ),
+        (
+            [{**CALM[0], "used_memory_rss": 1024**2}],
+            "Under a cap of 5 MiB the server needs 4 MiB without a rewrite: 0.8 times as much",
+            "4 MiB, of which only 1 MiB were resident",
+        ),
+        (
+            [{**CALM[0], "used_memory_overhead": None, "used_memory_dataset": None}],
+            "Under a cap of 5 MiB the server needs 6 MiB without a rewrite: 1.2 times as much",
+            "Not known, and not drawn: empty server, tables of keys",
+        ),
+    ],
+    ids=["no rewrite", "rewrite", "swapped out", "no overhead"],
+)
+def test_waterfall_says_what_is_needed_and_what_of_it_is_not_known(tmp_path, seen, title, reading):
+    """A server that is not seen to rewrite needs more than was seen."""
+    limit = {"memory_limit_bytes": 100 * 1024**2, "memory_limit_source": "given"}
+
+    chart = figure_waterfall(make_run(tmp_path, samples=seen, host=limit))
+
+    assert chart.title == title
+    assert reading in chart.reading
+
+
 def test_p99_during_rewrites_stands_against_the_other(tmp_path):
     """With the number of turns that it rests on."""
     turns = [{"elapsed_s": 1.5, "response_us": 9000.0}] * 250 + [{"elapsed_s": 3.0}] * 100
