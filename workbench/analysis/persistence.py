@@ -14,6 +14,7 @@ __all__ = [
     "finished_rewrites",
     "memory_need",
     "rewrite_spans",
+    "rewrite_time_share",
     "since_first_rewrite",
 ]
 
@@ -94,6 +95,22 @@ def finished_rewrites(events: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFra
     """
     spans = rewrite_spans(events, samples)
     return spans[(spans["outcome"] == "ok") & (spans["end_s"] >= 0)]
+
+
+def rewrite_time_share(finished: pd.DataFrame, samples: pd.DataFrame) -> tuple[float, float]:
+    """
+    Between which shares of the measured time rewrites took; the same where a log tells.
+
+    Args:
+        finished: as ``finished_rewrites`` has them.
+        samples: column ``elapsed_s``.
+    """
+    began_s = finished["elapsed_s"].clip(lower=0)
+    lasted_s = (finished["end_s"] - began_s).clip(lower=0)
+    least_s = (lasted_s - finished["unsure_s"]).clip(lower=0).sum()
+    most_s = (lasted_s + finished["unsure_s"]).sum()
+    measured_s = max(1.0, float(samples["elapsed_s"].iloc[-1]), float(finished["end_s"].max()))
+    return min(1.0, least_s / measured_s), min(1.0, most_s / measured_s)
 
 
 def since_first_rewrite(events: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:

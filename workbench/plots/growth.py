@@ -27,6 +27,9 @@ def draw_aof_growth(
     """
     The AOF, the size at which the server rewrites it, and how it is going to reach that.
 
+    What it must outgrow is its size when its last rewrite ended; that of its base file, if the
+    server was started since.
+
     Args:
         ax: x is elapsed time, s; it is widened to hold the next rewrite if that is near.
         samples: columns ``elapsed_s`` (s), ``aof_base_size`` and ``aof_current_size`` (bytes).
@@ -42,7 +45,7 @@ def draw_aof_growth(
     times_s = frame["elapsed_s"]
     sizes = {
         "AOF": (frame["aof_current_size"] / unit_bytes, STATE),
-        "base": (frame["aof_base_size"] / unit_bytes, SECOND),
+        "when last rewritten": (frame["aof_base_size"] / unit_bytes, SECOND),
     }
     labels = []
     for name, (size, colour) in sizes.items():
@@ -121,7 +124,7 @@ def _reading(samples: pd.DataFrame, config: Mapping[str, str], forecast: NextRew
         least = format_bytes(float(config.get("auto-aof-rewrite-min-size", "nan")))
         says.append(
             f"The server rewrites it beyond {format_bytes(forecast.trigger_bytes)}: "
-            f"{percentage} % over its base, and {least} at least."
+            f"{percentage} % over its size when it was last rewritten, and {least} at least."
         )
     if forecast.due_s is not None:
         last_s = float(samples["elapsed_s"].iloc[-1])

@@ -37,6 +37,7 @@ from workbench.analysis.percentiles import percentile_curve
 from workbench.analysis.run_errors import errors_of
 from workbench.analysis.spikes import labelled, spikes, turn_windows
 from workbench.analysis.survival import survival_by_turns
+from workbench.diagnostics.aof_rewrite import aof_rewrite
 from workbench.plots.ages import draw_ages, figure_ages_at_eviction
 from workbench.plots.annotate import end_labels
 from workbench.plots.aof import (
@@ -594,13 +595,52 @@ def test_durations_in_whole_seconds_are_no_share_of_the_time(tmp_path):
     guessed = make_run(tmp_path / "samples", samples=REWRITTEN)
     logged = make_run(tmp_path / "log", samples=REWRITTEN, events=LOGGED)
 
-    assert figure_aof(guessed).title == "1 AOF rewrite copied 3 MiB at most"
+    assert figure_aof(guessed).title == (
+        "1 AOF rewrite under the measured load copied 3 MiB at most"
+    )
     assert figure_aof(logged).title == (
-        "1 AOF rewrite took 25 % of the time and copied 3 MiB at most"
+        "1 AOF rewrite under the measured load took 25 % of the time and copied 3 MiB at most"
     )
     for make in (figure_aof, figure_latency_by_rewrite):
         assert "whole seconds" in make(guessed).reading
         assert "whole seconds" not in make(logged).reading
+
+
+def test_rewrites_of_the_prefill_are_told_apart(tmp_path):
+    """What they copied and how long they stopped the server is another load's."""
+    logged = [
+        {"elapsed_s": at_s, "kind": "aof_rewrite", "label": label, "duration_s": 1.0}
+        for at_s, label in ((-5.0, "ok"), (-3.0, "ok"), (1.0, "ok"), (5.0, "err"))
+    ]
+    seen = [
+        {"elapsed_s": -2.0, "aof_last_cow_size": 9 * 1024**2, "latest_fork_usec": 9000},
+        {"elapsed_s": 2.5, "aof_last_cow_size": 2 * 1024**2, "latest_fork_usec": 300},
+        {"elapsed_s": 8.0, "aof_last_cow_size": 2 * 1024**2, "latest_fork_usec": 300},
+    ]
+    run = make_run(tmp_path / "both", samples=seen, events=logged)
+    prefilled = make_run(tmp_path / "before", samples=seen, events=logged[:2])
+
+    chart = figure_aof(run)
+
+    assert chart.title == (
+        "1 AOF rewrite under the measured load took 12.5 % of the time and copied 2 MiB at most"
+    )
+    assert "stopped the server for 300 µs. 2 rewrites before the measured load" in chart.reading
+    assert "1 rewrite failed or had not ended" in chart.reading
+    found = aof_rewrite(make_run(tmp_path / "ok", samples=seen, events=logged[:3]))
+    assert found.evidence["share of the time"] == "12.5 %"
+    assert figure_aof(prefilled).title == "No AOF rewrite was finished under the measured load"
+    assert "fork" not in figure_aof(prefilled).reading
+
+
+def test_size_at_the_last_rewrite_is_not_called_the_base(axes):
+    """INFO's aof_base_size holds what was written during the rewrite as well."""
+    draw_aof_size(axes, samples(REWRITTEN))
+
+    names = {text.get_text() for text in axes.texts} | {
+        label.get_text() for label in axes.artists if hasattr(label, "get_text")
+    }
+    assert {"when last rewritten", "since then"} <= names
 
 
 @pytest.mark.parametrize(
