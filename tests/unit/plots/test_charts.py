@@ -28,7 +28,7 @@ from workbench.analysis.commands import command_latency
 from workbench.analysis.connections import slots
 from workbench.analysis.conversation import chosen, time_left, turns_of
 from workbench.analysis.growth import next_rewrite
-from workbench.analysis.heatmap import latency_cells
+from workbench.analysis.heatmap import CLASSES_PER_DECADE, latency_cells
 from workbench.analysis.latency import PARTS, latency_by_step, latency_by_window, parts_by_window
 from workbench.analysis.loss import loss_by_pause, loss_by_step
 from workbench.analysis.memory import memory_parts
@@ -631,6 +631,36 @@ def test_rewrites_of_the_prefill_are_told_apart(tmp_path):
     assert found.evidence["share of the time"] == "12.5 %"
     assert figure_aof(prefilled).title == "No AOF rewrite was finished under the measured load"
     assert "fork" not in figure_aof(prefilled).reading
+
+
+@pytest.mark.parametrize("usual", [13, 24, 28, 33])
+def test_turn_that_waits_ten_times_the_usual_is_long_in_every_class(tmp_path, usual):
+    """Bounds of classes are powers: that of the 36th is less than ten times that of the 28th."""
+    usual_us = 10 ** ((usual + 0.5) / CLASSES_PER_DECADE)
+    turns = [{"elapsed_s": 0.01 * n, "response_us": usual_us} for n in range(99)]
+
+    chart = figure_latency_heatmap(
+        make_run(tmp_path, operations=[*turns, {"elapsed_s": 1.0, "response_us": 10 * usual_us}])
+    )
+
+    assert chart.title.startswith("1 % of turns waited")
+
+
+@pytest.mark.parametrize(("counted", "says"), [(2, False), (382, True)])
+def test_ages_of_a_ledger_that_missed_evictions_say_so(tmp_path, counted, says):
+    """What it did not see may have been older or younger."""
+    turns = [{"elapsed_s": 1.0, "conversation": number} for number in (1, 2)]
+    run = make_run(
+        tmp_path,
+        operations=turns,
+        evictions=[{"elapsed_s": 5.0, "conversation": number} for number in (1, 2)],
+        eviction_windows=[{"elapsed_s": 9.0, "evicted_seen": 2, "evicted_keys": counted}],
+    )
+
+    chart = figure_ages_at_eviction(run)
+
+    assert ("The ledger missed 380 of the 382 keys" in chart.reading) == says
+    assert ("which missed some" in chart.figure.get_supxlabel()) == says
 
 
 def test_size_at_the_last_rewrite_is_not_called_the_base(axes):
