@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from workbench.analysis.persistence import base_made_anew
 from workbench.analysis.windows import needed
 
 __all__ = ["NextRewrite", "next_rewrite", "trigger_bytes"]
@@ -21,8 +22,8 @@ class NextRewrite:
 
     Attributes:
         trigger_bytes: the size at which it begins; None if it is not known, or never does.
-        rate_bytes_per_s: how fast the AOF grows, since the latest rewrite, or before it where
-            there are too few samples since; None if not known.
+        rate_bytes_per_s: how fast the AOF grows under the measured load, since the latest rewrite,
+            or before it where there are too few samples since; None if not known.
         due_s: when, elapsed s; None if it cannot be told.
         why: why it cannot; empty if it can.
     """
@@ -56,15 +57,20 @@ def next_rewrite(samples: pd.DataFrame, config: Mapping[str, str]) -> NextRewrit
     """
     The next rewrite that the server will begin by itself, from how the AOF grew since the latest.
 
+    What came before the measured phase is no part of it: a prefill writes far faster than people.
+
     Args:
-        samples: columns ``elapsed_s`` (s), ``run_id``, ``aof_base_size``, ``aof_current_size``
-            (bytes) and ``aof_rewrite_in_progress``.
+        samples: columns ``elapsed_s`` (s, from the start of the measured phase),
+            ``aof_current_size`` (bytes), ``aof_rewrite_in_progress``, and those for
+            ``persistence.base_made_anew``.
         config: the server's settings, of the manifest or a snapshot.
     """
     frame = needed(
         samples,
         *("elapsed_s", "run_id", "aof_base_size", "aof_current_size", "aof_rewrite_in_progress"),
+        *("aof_last_rewrite_time_sec", "loading"),
     ).dropna(subset=["aof_base_size", "aof_current_size"])
+    frame = frame[frame["loading"] != 1]
     if frame.empty:
         kept = "the server was not sampled" if samples.empty else "the server keeps no AOF"
         return NextRewrite(None, None, None, kept)
@@ -86,7 +92,7 @@ def next_rewrite(samples: pd.DataFrame, config: Mapping[str, str]) -> NextRewrit
         # Right after a rewrite, how it grew before that one tells more than two samples.
         rate = _rate(frame[cycles == cycles.iloc[-1] - 1])
     if rate is None:
-        return NextRewrite(limit, None, None, "too few samples since the latest rewrite")
+        return NextRewrite(limit, None, None, "too few samples under the load since a rewrite")
     if rate < 1:
         return NextRewrite(limit, rate, None, "the AOF does not grow")
     left = max(0.0, limit - float(last["aof_current_size"]))
@@ -103,12 +109,12 @@ def _settings(config: Mapping[str, str]) -> tuple[int | None, int | None]:
 def _cycles(frame: pd.DataFrame) -> pd.Series:
     """The number of each sample's cycle, which begins with a new base or a start of the server."""
     life = frame["run_id"].astype(str)
-    changed = (frame["aof_base_size"].diff().fillna(0) != 0) | (life != life.shift())
-    return changed.cumsum()
+    return (base_made_anew(frame) | (life != life.shift())).cumsum()
 
 
 def _rate(since: pd.DataFrame) -> float | None:
-    """By all samples, not by two: the AOF grows in steps where it is fsynced."""
+    """By all samples under load, not by two: the AOF grows in steps where it is fsynced."""
+    since = since[since["elapsed_s"] >= 0]
     if len(since) < _SAMPLES_LEAST:
         return None
     times_s = since["elapsed_s"].to_numpy(dtype=float)

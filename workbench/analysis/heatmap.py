@@ -44,7 +44,9 @@ def latency_cells(
 
     Returns:
         One row per cell, by time and then latency: ``from_s`` (s; the window is ``window_s`` wide),
-        ``from_us`` and ``to_us`` (µs), ``turns``, and ``share`` of the turns of its window.
+        ``class`` (number of the class of latency, from 1 µs on), its ``from_us`` and ``to_us``
+        (µs), ``turns``, and ``share`` of the turns of its window. Classes are compared by their
+        numbers: their bounds are powers, which are rounded.
     """
     rows = needed_rows(turns, "elapsed_s", column)
     cells = rows.ask(
@@ -53,11 +55,12 @@ def latency_cells(
         f"from rows where {column} is not null group by all order by from_s, class",
         window_s=window_s,
         classes=CLASSES_PER_DECADE,
-    ).astype({"from_s": float, "class": float, "turns": int})
+    ).astype({"from_s": float, "class": int, "turns": int})
     of_window = cells.groupby("from_s")["turns"].transform("sum")
     return pd.DataFrame(
         {
             "from_s": cells["from_s"],
+            "class": cells["class"],
             "from_us": 10 ** (cells["class"] / CLASSES_PER_DECADE),
             "to_us": 10 ** ((cells["class"] + 1) / CLASSES_PER_DECADE),
             "turns": cells["turns"],

@@ -30,7 +30,9 @@ class Survival:
     Attributes:
         curve: one row per step: ``pause_s`` (s since the last write), ``share`` (still there),
             ``low`` and ``high`` (of the 95 % interval), ``at_risk`` (what the step rests on).
-        evicted, present: pauses that ended in an eviction, and that did not.
+        evicted, present: pauses that ended in an eviction, and with the conversation there.
+        expired: pauses that outlived the time to live without an eviction, where a ledger tells;
+            their conversation was there as long as its time to live.
         exact: evictions are known to the moment, from the ledger.
     """
 
@@ -38,6 +40,7 @@ class Survival:
     evicted: int
     present: int
     exact: bool
+    expired: int = 0
 
     def pause_s_at(self, share: float) -> float | None:
         """The shortest pause after which no more than this share is still there; None if none."""
@@ -50,31 +53,36 @@ def survival_by_ledger(traced: Turns, turns: Turns, keys: Turns, *, since_s: flo
     The curve of a run that kept a ledger: each eviction is known to the moment.
 
     A pause that a turn ended, or that still went on when the run ended, says that the conversation
-    was there so long, and no more: it is censored (Kaplan and Meier).
+    was there so long, and no more: it is censored (Kaplan and Meier). One that outlived its time
+    to live says so of that time, whether the server then expired the key or evicted it.
 
     Args:
         traced: events as ``analysis.ledger`` traces them, with ``elapsed_s``.
-        turns: columns ``elapsed_s``, ``outcome``, ``age_s`` (s), ``operation``, ``delivery``.
+        turns: columns ``elapsed_s``, ``outcome``, ``age_s`` (s), ``ttl_s`` (s), ``operation``,
+            ``delivery``, ``conversation``, ``queue_us`` and ``lag_us``.
         keys: the conversations that were looked for at the end, with ``elapsed_s``.
         since_s: when evictions began; pauses that began before it are left out, since nothing
             could have ended them at first.
     """
     died_s = (
-        needed_rows(traced, "kind", "elapsed_s", "age_s", "conversation")
+        needed_rows(traced, "kind", "elapsed_s", "age_s", "ttl_left_s", "conversation")
         .ask(
             "select greatest(age_s::double, 0) as age_s from rows where kind = 'evicted' "
-            "and age_s is not null and conversation is not null and elapsed_s - age_s >= $since_s",
+            "and age_s is not null and conversation is not null and elapsed_s - age_s >= $since_s "
+            "and coalesce(ttl_left_s > 0, true)",
             since_s=since_s,
         )["age_s"]
         .to_numpy()
     )
-    pauses = _pauses(turns, keys, since_s=since_s)
-    evicted, present = len(died_s), int(pauses["present"].sum())
-    one_in = max(1, math.ceil((evicted + present) / _PAUSES_MOST))
+    found = _pauses(turns, keys, since_s=since_s)[["pause_s", "present"]]
+    outlived = _outlived(traced, turns, keys, since_s=since_s)
+    evicted, present = len(died_s), int(found["present"].sum())
+    expired = int(outlived["present"].sum())
+    one_in = max(1, math.ceil((evicted + present + expired) / _PAUSES_MOST))
     died_s = np.sort(died_s)[::one_in]
-    there_s = _every(pauses, one_in)
+    there_s = _every(pd.concat([found, outlived]).groupby("pause_s", as_index=False).sum(), one_in)
     if not len(died_s) or len(died_s) + len(there_s) < AT_RISK_LEAST:
-        return Survival(_no_curve(), evicted, present, exact=True)
+        return Survival(_no_curve(), evicted, present, exact=True, expired=expired)
     from scipy import stats  # it takes a second to import, and few look at it
 
     found = stats.ecdf(stats.CensoredData(uncensored=died_s, right=there_s)).sf
@@ -96,7 +104,7 @@ def survival_by_ledger(traced: Turns, turns: Turns, keys: Turns, *, since_s: flo
     )
     curve = curve[curve["at_risk"] >= AT_RISK_LEAST]
     curve.loc[curve["share"] == 0, ["low", "high"]] = 0.0
-    return Survival(_begin(curve), evicted, present, exact=True)
+    return Survival(_begin(curve), evicted, present, exact=True, expired=expired)
 
 
 def survival_by_turns(turns: Turns, keys: Turns, *, since_s: float) -> Survival:
@@ -170,6 +178,48 @@ def _pauses(turns: Turns, keys: Turns, *, since_s: float) -> pd.DataFrame:
     )
     both = pd.concat([found, looked]).groupby("pause_s", as_index=False).sum()
     return both.astype({"pause_s": float, "present": int, "evicted": int})
+
+
+def _outlived(traced: Turns, turns: Turns, keys: Turns, *, since_s: float) -> pd.DataFrame:
+    """
+    How many pauses outlived each time to live, to the ms, without an eviction before its end.
+
+    A turn or the last look that comes after that time finds an evicted conversation expired as
+    well: where the ledger has an eviction in the pause, that alone counts.
+    """
+    columns = ("elapsed_s", "age_s", "ttl_s", "conversation")
+    outlived = needed_rows(
+        turns, *columns, "outcome", "operation", "delivery", "queue_us", "lag_us"
+    ).ask(
+        """
+        with ended as (
+            select conversation, elapsed_s, elapsed_s + (queue_us + lag_us) / 1e6 as found_s,
+            age_s, ttl_s from rows
+            where operation = 'update' and outcome = 'expired' and delivery = 0
+            union all
+            select conversation, elapsed_s, elapsed_s as found_s, age_s, ttl_s from looked
+            where state = 'expired'
+        ), evicted as (
+            select conversation, elapsed_s from traced where kind = 'evicted'
+        )
+        select round(greatest(least(ttl_s, age_s)::double, 0), 3) as pause_s, count(*) as present
+        -- An event is stamped when it is read, a moment after the key went.
+        from ended anti join evicted on evicted.conversation = ended.conversation
+        and evicted.elapsed_s between ended.elapsed_s - ended.age_s and ended.found_s + 1
+        where ttl_s is not null and elapsed_s - age_s >= $since_s group by pause_s
+        """,
+        since_s=since_s,
+        looked=needed_rows(keys, *columns, "state"),
+        traced=needed_rows(traced, "kind", "elapsed_s", "conversation"),
+    )
+    late = needed_rows(traced, "kind", "elapsed_s", "age_s", "ttl_left_s", "conversation").ask(
+        "select round(greatest(age_s::double + ttl_left_s, 0), 3) as pause_s, "
+        "count(*) as present from rows where kind = 'evicted' and conversation is not null "
+        "and ttl_left_s <= 0 and elapsed_s - age_s >= $since_s group by pause_s",
+        since_s=since_s,
+    )
+    both = pd.concat([outlived, late]).groupby("pause_s", as_index=False).sum()
+    return both.astype({"pause_s": float, "present": int})
 
 
 def _every(pauses: pd.DataFrame, one_in: int) -> npt.NDArray[np.float64]:

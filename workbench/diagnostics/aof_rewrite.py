@@ -13,6 +13,7 @@ from workbench.analysis.persistence import (
     aof_enabled,
     failed_rewrites,
     finished_rewrites,
+    rewrite_time_share,
     since_first_rewrite,
 )
 from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
@@ -56,7 +57,7 @@ def aof_rewrite(run: Run) -> Judgement:
             "lengthen the run until the AOF has doubled; a server that does not say when it "
             "rewrites cannot be judged",
         )
-    least, most = _time_share(finished, run.samples)
+    least, most = rewrite_time_share(finished, run.samples)
     since = since_first_rewrite(run.events, run.samples)
     fork_us = float(since["latest_fork_usec"].max())
     longest = _longest(finished)
@@ -116,16 +117,6 @@ def _failure(run: Run, failed: int) -> Judgement:
         "only grows, and after three failures in a row the server waits 1 minute, then 2, 4, up to "
         "60 before it tries again; mend the cause, then BGREWRITEAOF",
     )
-
-
-def _time_share(finished: pd.DataFrame, samples: pd.DataFrame) -> tuple[float, float]:
-    """Between which shares of the measured time rewrites took; the same where a log tells."""
-    began_s = finished["elapsed_s"].clip(lower=0)
-    lasted_s = (finished["end_s"] - began_s).clip(lower=0)
-    least_s = (lasted_s - finished["unsure_s"]).clip(lower=0).sum()
-    most_s = (lasted_s + finished["unsure_s"]).sum()
-    measured_s = max(1.0, float(samples["elapsed_s"].iloc[-1]), float(finished["end_s"].max()))
-    return min(1.0, least_s / measured_s), min(1.0, most_s / measured_s)
 
 
 def _longest(finished: pd.DataFrame) -> str:

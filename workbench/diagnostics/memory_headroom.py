@@ -38,6 +38,7 @@ def memory_headroom(run: Run) -> Judgement:
     evidence = {
         "maxmemory": format_bytes(need.maxmemory_bytes),
         "highest resident memory": format_bytes(need.rss_bytes),
+        **_swapped(need),
         "copied on write by a rewrite": format_bytes(need.cow_bytes)
         if need.rewrites
         else "not seen in this run",
@@ -82,6 +83,12 @@ def memory_headroom(run: Run) -> Judgement:
         evidence,
         _advice(need),
     )
+
+
+def _swapped(need: MemoryNeed) -> dict[str, str]:
+    if need.held_bytes == need.rss_bytes:
+        return {}
+    return {"used, though not all of it was resident": format_bytes(need.held_bytes)}
 
 
 def _advice(need: MemoryNeed) -> str:

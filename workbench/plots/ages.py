@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from workbench.analysis.ages import Ages, ages_by_ledger, ages_by_turns
-from workbench.analysis.ledger import traced_rows
+from workbench.analysis.ledger import reconciliation, traced_rows
 from workbench.plots.annotate import no_data
 from workbench.plots.style import LOSS, REFERENCE, Chart, styled
 from workbench.plots.timeline import headline
@@ -74,20 +74,35 @@ def figure_ages_at_eviction(run: Run) -> Chart:
     draw_ages(left, ages.age_s, f"Age of a conversation {when}, s")
     draw_ages(right, ages.ttl_left_s, "Time to live that it had left, s")
     left.set_ylabel("conversations")
+    missed = _missed(run)
     figure.supxlabel(
-        "since the last write; from the ledger of evictions"
+        f"since the last write; from the ledger of evictions{', which missed some' * bool(missed)}"
         if ages.exact
         else "since the last write; the run kept no ledger: they went before they were found gone",
         fontsize="small",
         color=REFERENCE,
     )
-    return Chart(figure, _reading(ages))
+    return Chart(figure, " ".join([_reading(ages), *missed]))
 
 
 def _ages(run: Run) -> Ages:
     if not len(run.eviction_rows):
         return ages_by_turns(run.turns, run.key_rows)
     return ages_by_ledger(traced_rows(run.eviction_rows, run.turns, run.key_rows))
+
+
+def _missed(run: Run) -> list[str]:
+    """What the ledger did not see, as a sentence; none if it saw all that the server counted."""
+    if not len(run.eviction_rows):
+        return []
+    seen = reconciliation(run.eviction_windows)
+    missed = seen.evicted_keys - seen.evicted_seen
+    if missed <= 0:
+        return []
+    return [
+        f"The ledger missed {missed:,} of the {format_count(seen.evicted_keys, 'key')} that the "
+        "server evicted: their ages are not known, and may be others."
+    ]
 
 
 def _title(ages: Ages) -> str:

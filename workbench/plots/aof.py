@@ -11,14 +11,16 @@ from workbench.plots.latency import draw_latency, draw_latency_rows
 from workbench.plots.style import LOSS, SECOND, STATE, Chart, styled
 from workbench.plots.timeline import headline, timeline
 from workbench.runs.run import Run
-from workbench.units import format_bytes, format_duration, format_share
+from workbench.units import format_bytes, format_count, format_duration, format_share
 
 __all__ = ["draw_aof_size", "draw_resident", "figure_aof", "figure_latency_by_rewrite"]
 
 
 def draw_aof_size(ax: Axes, samples: pd.DataFrame) -> Axes:
     """
-    The AOF's base, which a rewrite makes anew, and what was appended since.
+    The AOF's size when its last rewrite ended, and what was appended since.
+
+    That is not the size of its base file: what was written during the rewrite is in it.
 
     Args:
         ax: x is elapsed time, s.
@@ -28,7 +30,10 @@ def draw_aof_size(ax: Axes, samples: pd.DataFrame) -> Axes:
     return _draw_sizes(
         ax,
         samples["elapsed_s"],
-        (("base", samples["aof_base_size"], STATE), ("increments", appended, SECOND)),
+        (
+            ("when last rewritten", samples["aof_base_size"], STATE),
+            ("since then", appended, SECOND),
+        ),
         title="Size of the AOF",
         empty="no sample" if samples.empty else "the server keeps no AOF",
     )
@@ -131,15 +136,17 @@ def _none(run: Run) -> str:
 def _title(run: Run) -> str:
     if why := _none(run):
         return why
-    samples = run.samples
-    spans = persistence.rewrite_spans(run.events, samples)
-    count = f"{len(spans)} AOF rewrite{'s' if len(spans) > 1 else ''}"
-    seconds = float(samples["elapsed_s"].iloc[-1] - samples["elapsed_s"].iloc[0])
+    finished = persistence.finished_rewrites(run.events, run.samples)
+    if finished.empty:
+        return f"No AOF rewrite was finished{_under(run)}"
+    count = f"{format_count(len(finished), 'AOF rewrite')}{_under(run)}"
     took = []
-    if _exact(spans) and seconds > 0:
-        took.append(f"took {format_share(spans['duration_s'].sum() / seconds)} of the time")
-    if samples["aof_last_cow_size"].max() > 0:
-        took.append(f"copied {format_bytes(float(samples['aof_last_cow_size'].max()))} at most")
+    if _exact(finished):
+        share, _ = persistence.rewrite_time_share(finished, run.samples)
+        took.append(f"took {format_share(share)} of the time")
+    copied = float(_since(run)["aof_last_cow_size"].max())
+    if copied > 0:
+        took.append(f"copied {format_bytes(copied)} at most")
     return f"{count} {' and '.join(took)}" if took else f"{count}, and what they took is not known"
 
 
@@ -148,13 +155,32 @@ def _reading(run: Run) -> str:
     if why := _none(run):
         return f"{why}."
     spans = persistence.rewrite_spans(run.events, samples)
+    finished = persistence.finished_rewrites(run.events, samples)
     says = [f"The AOF was {format_bytes(float(samples['aof_current_size'].max()))} at its largest."]
-    if _exact(spans):
-        says.append(f"The longest rewrite took {format_duration(spans['duration_s'].max())}.")
-    fork_us = float(samples["latest_fork_usec"].max())
+    if not finished.empty and _exact(finished):
+        says.append(f"The longest rewrite took {format_duration(finished['duration_s'].max())}.")
+    fork_us = float(_since(run)["latest_fork_usec"].max())
     if fork_us > 0:
         says.append(f"The slowest fork stopped the server for {format_duration(fork_us / 1e6)}.")
+    before = int((spans["end_s"] < 0).sum())
+    if before:
+        says.append(
+            f"{format_count(before, 'rewrite')} before the measured load, of what the prefill "
+            "wrote, are not counted."
+        )
+    other = len(spans) - before - len(finished)
+    if other:
+        says.append(f"{format_count(other, 'rewrite')} failed or had not ended.")
     return " ".join([*says, *_coarse(spans)])
+
+
+def _under(run: Run) -> str:
+    return " under the measured load" if run.measured_s else ""
+
+
+def _since(run: Run) -> pd.DataFrame:
+    """The samples that tell of the measured load's own rewrites and forks."""
+    return persistence.since_first_rewrite(run.events, run.samples)
 
 
 def _exact(spans: pd.DataFrame) -> bool:

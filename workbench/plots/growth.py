@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis.growth import NextRewrite, next_rewrite, trigger_bytes
+from workbench.analysis.persistence import base_made_anew
 from workbench.plots.annotate import end_labels, no_data, size_unit
 from workbench.plots.style import LOSS, REFERENCE, SECOND, STATE, Chart, styled
 from workbench.plots.timeline import headline, timeline
@@ -26,6 +27,9 @@ def draw_aof_growth(
     """
     The AOF, the size at which the server rewrites it, and how it is going to reach that.
 
+    What it must outgrow is its size when its last rewrite ended; that of its base file, if the
+    server was started since.
+
     Args:
         ax: x is elapsed time, s; it is widened to hold the next rewrite if that is near.
         samples: columns ``elapsed_s`` (s), ``aof_base_size`` and ``aof_current_size`` (bytes).
@@ -41,7 +45,7 @@ def draw_aof_growth(
     times_s = frame["elapsed_s"]
     sizes = {
         "AOF": (frame["aof_current_size"] / unit_bytes, STATE),
-        "base": (frame["aof_base_size"] / unit_bytes, SECOND),
+        "when last rewritten": (frame["aof_base_size"] / unit_bytes, SECOND),
     }
     labels = []
     for name, (size, colour) in sizes.items():
@@ -120,7 +124,7 @@ def _reading(samples: pd.DataFrame, config: Mapping[str, str], forecast: NextRew
         least = format_bytes(float(config.get("auto-aof-rewrite-min-size", "nan")))
         says.append(
             f"The server rewrites it beyond {format_bytes(forecast.trigger_bytes)}: "
-            f"{percentage} % over its base, and {least} at least."
+            f"{percentage} % over its size when it was last rewritten, and {least} at least."
         )
     if forecast.due_s is not None:
         last_s = float(samples["elapsed_s"].iloc[-1])
@@ -128,8 +132,9 @@ def _reading(samples: pd.DataFrame, config: Mapping[str, str], forecast: NextRew
         says.append(f"That is {left} after the load's last sample, if the load goes on as it was.")
     else:
         says.append(f"No forecast: {forecast.why}.")
-    bases = samples["aof_base_size"].dropna()
-    rewrites = int((bases.diff().fillna(0) != 0).sum())
+    rewrites = int(base_made_anew(samples).sum())
     if rewrites:
-        says.append(f"Its base was made anew {format_count(rewrites, 'time')} in the samples.")
+        before = int(base_made_anew(samples[samples["elapsed_s"] < 0]).sum())
+        early = f", {before:,} of them before the measured load" if before else ""
+        says.append(f"{format_count(rewrites, 'rewrite')} ended in the samples{early}.")
     return " ".join(says)

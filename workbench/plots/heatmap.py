@@ -21,7 +21,7 @@ from workbench.units import format_count, format_duration, format_share
 __all__ = ["draw_latency_heatmap", "figure_latency_heatmap"]
 
 _SINCE: Final = "from the intended start"
-_LONG_RATIO: Final = 10.0
+_LONG_RATIO: Final = 10.0  # as many classes as there are in a decade
 # Its darkest quarter is left out: a cell of one turn is to be seen on a dark page too.
 _MAP: Final = ListedColormap(colormaps["cividis"](np.linspace(0.25, 1.0, 256)))
 
@@ -45,7 +45,7 @@ def draw_latency_heatmap(
         no_data(ax, "no turn")
         return ax
     column = np.rint((cells["from_s"] - cells["from_s"].min()) / window_s).astype(int)
-    classes = np.rint(np.log10(cells["from_us"]) * CLASSES_PER_DECADE).astype(int)
+    classes = cells["class"].to_numpy()
     lowest = int(classes.min())
     grid = np.full((int(classes.max()) - lowest + 1, int(column.max()) + 1), np.nan)
     grid[classes - lowest, column] = cells["turns"]
@@ -99,9 +99,10 @@ def _key(figure: Figure, ax: Axes, mesh: QuadMesh, label: str) -> None:
 
 def _long(cells: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     """The cells of turns that waited ten times the usual or longer, and the usual, us."""
-    by_class = cells.groupby("from_us")["turns"].sum()
-    usual_us = float(by_class.index[(by_class.cumsum() >= by_class.sum() / 2).to_numpy()][0])
-    return cells[cells["from_us"] >= _LONG_RATIO * usual_us], usual_us
+    by_class = cells.groupby("class")["turns"].sum()
+    usual = int(by_class.index[(by_class.cumsum() >= by_class.sum() / 2).to_numpy()][0])
+    usual_us = float(cells.loc[cells["class"] == usual, "from_us"].iloc[0])
+    return cells[cells["class"] >= usual + CLASSES_PER_DECADE], usual_us
 
 
 def _title(run: Run, cells: pd.DataFrame) -> str:

@@ -95,14 +95,22 @@ def _survival(run: Run, began: float | None) -> tuple[Survival, str]:
 def _title(survival: Survival, began: float | None) -> str:
     curve = survival.curve
     if not survival.evicted:
-        never = "Nothing was evicted" if began is None else "No conversation is known to be evicted"
-        return f"{never}, however long the pause"
+        if began is None:
+            return "Nothing was evicted, however long the pause"
+        alive = " before its time to live was over" if survival.expired else ""
+        return f"No conversation is known to be evicted{alive}, however long the pause"
     if len(curve) < 2:
         return "Too few pauses to tell how long a conversation stays"
     half_s = survival.pause_s_at(0.5)
     if half_s is not None:
         return f"Half of the conversations are gone after a pause of {format_duration(half_s)}"
     end = curve.iloc[-1]
+    if survival.expired:
+        # At its end they may all be gone, but not by eviction.
+        return (
+            f"Up to a pause of {format_duration(float(end['pause_s']))}, "
+            f"eviction leaves {format_share(float(end['share']))} of the conversations"
+        )
     return (
         f"After a pause of {format_duration(float(end['pause_s']))}, "
         f"{format_share(float(end['share']))} of the conversations are still there"
@@ -115,6 +123,10 @@ def _reading(survival: Survival, why: str) -> str:
         f"{survival.present:,} with the conversation there."
     )
     says = [said]
+    if survival.expired:
+        says.append(
+            f"{survival.expired:,} outlived the time to live, and count as there until its end."
+        )
     first_s = survival.pause_s_at(0.99)
     if len(survival.curve) > 1:
         says.append(

@@ -19,6 +19,8 @@ __all__ = ["draw_waterfall", "figure_waterfall"]
 _OVER_LINES: Final = {"facecolor": GROUND, "edgecolor": "none", "pad": 0.8}
 # A limit beyond this many times the memory would press the rest against the axis.
 _IN_SIGHT: Final = 2.5
+# The first bars are parts of used_memory.
+_PARTS: Final = 6
 
 
 def draw_waterfall(
@@ -33,7 +35,7 @@ def draw_waterfall(
         limit_bytes: of the container or host; None if it is not known.
         limit_name: where the limit is from.
     """
-    most_bytes = 0 if parts is None else max(parts.needed, parts.resident, parts.used)
+    most_bytes = 0 if parts is None else parts.needed
     unit, unit_bytes = size_unit(most_bytes)
     ax.set_title(f"Memory, {unit}")
     if parts is None:
@@ -108,12 +110,14 @@ def _steps(parts: MemoryParts) -> list[tuple[str, float, int | None, str]]:
     ):
         steps.append((name, at, size, STEP))
         at += size or 0
+    beyond = "fragmentation, the program" if parts.fragmentation >= 0 else "not resident"
+    without = "" if parts.copied is not None else " without a rewrite"
     steps += [
         ("used_memory", 0.0, parts.used, STATE),
-        ("fragmentation, the program", parts.used, parts.fragmentation, SECOND),
+        (beyond, parts.used, parts.fragmentation, SECOND),
         ("resident", 0.0, parts.resident, STATE),
-        ("copied by a rewrite, at most", parts.resident, parts.copied, LOSS),
-        ("needed", 0.0, parts.needed, STATE),
+        ("copied by a rewrite, at most", parts.held, parts.copied, LOSS),
+        (f"needed{without}", 0.0, parts.needed, STATE),
     ]
     return steps
 
@@ -131,8 +135,10 @@ def _title(parts: MemoryParts | None, limit_bytes: int | None) -> str:
     if parts is None:
         return "The server was not sampled in this run"
     needed = format_bytes(parts.needed)
+    if parts.copied is None:
+        needed += " without a rewrite"
     if limit_bytes and parts.needed > limit_bytes:
-        return f"The server needs {needed}, more than the limit of {format_bytes(limit_bytes)}"
+        return f"The server needs {needed}: more than the limit of {format_bytes(limit_bytes)}"
     if parts.cap:
         cap = format_bytes(parts.cap)
         ratio = f"{parts.needed / parts.cap:.3g}"
@@ -144,25 +150,49 @@ def _title(parts: MemoryParts | None, limit_bytes: int | None) -> str:
 def _reading(parts: MemoryParts | None, limit_bytes: int | None) -> str:
     if parts is None:
         return "Nothing is known of its memory."
-    says = [
-        f"Resident memory was at its highest at {parts.at_s:.0f} s: "
-        f"{format_bytes(parts.resident)}, of which {format_bytes(parts.used)} are used_memory."
-    ]
+    used, resident = format_bytes(parts.used), format_bytes(parts.resident)
+    if parts.fragmentation >= 0:
+        says = [
+            f"Resident memory was at its highest at {parts.at_s:.0f} s: {resident}, of which "
+            f"{used} are used_memory."
+        ]
+    else:
+        says = [
+            f"Used memory was at its highest at {parts.at_s:.0f} s: {used}, of which only "
+            f"{resident} were resident; the rest comes back when it is used."
+        ]
     if parts.dataset is not None and parts.used:
-        says.append(f"The dataset is {format_share(parts.dataset / parts.used)} of that.")
-    if parts.copied:
+        says.append(f"The dataset is {format_share(parts.dataset / parts.used)} of used_memory.")
+    if parts.copied is not None:
         says.append(f"A rewrite copied {format_bytes(parts.copied)} at most.")
     else:
-        says.append("No rewrite was seen to copy memory, so what one would take is not known.")
-    unknown = [name for name, _, size, _ in _steps(parts) if size is None]
-    if unknown:
-        says.append(f"Not known, and counted with the overhead: {', '.join(unknown)}.")
+        says.append(
+            "The copy of a rewrite of the measured load was not seen, so what one would take is "
+            "not known."
+        )
+    says += _of_overhead(parts)
     if limit_bytes is None:
         says.append("The memory limit of the server's container or host is not known.")
     else:
         share = format_share(parts.needed / limit_bytes)
-        says.append(f"That is {share} of the limit of {format_bytes(limit_bytes)}.")
+        says.append(
+            f"The {format_bytes(parts.needed)} that are needed are {share} of the limit of "
+            f"{format_bytes(limit_bytes)}."
+        )
     return " ".join(says)
+
+
+def _of_overhead(parts: MemoryParts) -> list[str]:
+    """What is not known of the parts of used_memory, and where it is counted."""
+    unknown = [name for name, _, size, _ in _steps(parts)[:_PARTS] if size is None]
+    says = []
+    if parts.overhead is None:
+        says.append(f"Not known, and not drawn: {', '.join(unknown)}.")
+    elif unknown:
+        says.append(f"Not known, and counted with the overhead: {', '.join(unknown)}.")
+    if parts.replica_buffers:
+        says.append("The buffers of replicas are those of the run's last look.")
+    return says
 
 
 def _say(ax: Axes, text: str, x: float, y: float, *, leftwards: bool) -> None:

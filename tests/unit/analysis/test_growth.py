@@ -64,6 +64,42 @@ def test_right_after_a_rewrite_the_growth_before_it_tells():
     assert told.due_s == pytest.approx(3 + 2.1)
 
 
+def test_growth_before_the_measured_load_is_not_its_rate():
+    """A prefill writes a hundred times as fast, and there was no rewrite since."""
+    seen = grown(2000, 12_000, 22_000, 22_100, 22_200, 22_300, base=20_000)
+    told = next_rewrite(samples({**row, "elapsed_s": row["elapsed_s"] - 2} for row in seen), CONFIG)
+
+    assert told.rate_bytes_per_s == pytest.approx(100)
+    assert told.due_s == pytest.approx(3 + 177)
+
+
+def test_prefill_alone_tells_no_rate():
+    """What people write is not known from it."""
+    seen = [{**row, "elapsed_s": row["elapsed_s"] - 3} for row in grown(2000, 2100, 2200, 2300)]
+
+    told = next_rewrite(samples(seen), CONFIG)
+
+    assert (told.rate_bytes_per_s, told.due_s) == (None, None)
+    assert "too few samples under the load" in told.why
+
+
+def test_restart_is_no_growth_of_what_came_before():
+    """The samples in which the server reads its data are no cycle of their own."""
+    read = [
+        {"elapsed_s": 3.0 + 0.1 * number, "aof_base_size": 0, "aof_current_size": 700 * number}
+        | {"loading": 1, "run_id": "second", "aof_last_rewrite_time_sec": -1}
+        for number in range(3)
+    ]
+    after = [
+        {"elapsed_s": 4.0, "aof_base_size": 2000, "aof_current_size": 2300, "run_id": "second"}
+        | {"aof_last_rewrite_time_sec": -1}
+    ]
+
+    told = next_rewrite(samples(grown(2000, 2100, 2200) + read + after), CONFIG)
+
+    assert told.rate_bytes_per_s == pytest.approx(100)
+
+
 def test_overdue_rewrite_is_due_now():
     """Not in the past."""
     told = next_rewrite(samples(grown(3000, 4000, 5000)), CONFIG)

@@ -60,7 +60,7 @@ def test_no_turns_have_no_cells():
     cells = latency_cells(operations([]))
 
     assert cells.empty
-    assert {"from_s", "from_us", "to_us", "turns", "share"} == set(cells)
+    assert {"from_s", "class", "from_us", "to_us", "turns", "share"} == set(cells)
 
 
 @pytest.mark.parametrize(("lasts_s", "window_s"), [(10, 0.2), (60, 0.5), (3600, 30.0)])

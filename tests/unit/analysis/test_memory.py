@@ -4,6 +4,7 @@ import pytest
 
 from tests.frames import events, samples
 from workbench.analysis.memory import memory_parts
+from workbench.analysis.persistence import memory_need
 
 MIB = 1024**2
 INFO = {
@@ -73,3 +74,50 @@ def test_no_cap_is_none_and_not_0():
 def test_without_a_sample_that_tells_there_are_no_parts(seen):
     """None, not zeros."""
     assert memory_parts(samples(seen), events([]), INFO) is None
+
+
+def test_buffers_of_replicas_of_another_moment_that_do_not_fit_are_not_told_apart():
+    """At the peak the overhead was smaller than what the last look says of them."""
+    seen = [{"elapsed_s": 0.0, "used_memory_overhead": MIB, "mem_aof_buffer": 0}]
+    info = {"used_memory_startup": MIB // 2, "mem_clients_slaves": MIB}
+
+    parts = memory_parts(samples(seen), events([]), info)
+
+    assert parts.replica_buffers is None
+    within = (parts.startup, parts.overhead, parts.client_buffers, parts.aof_buffer)
+    assert sum(within) + parts.dataset == parts.used
+
+
+def test_what_is_used_is_needed_though_it_is_not_resident():
+    """It comes back from the swap; and the rule says the same as the chart."""
+    seen = samples(
+        {"elapsed_s": at_s, "used_memory": used * MIB, "used_memory_rss": resident * MIB}
+        for at_s, used, resident in ((0.0, 100, 30), (1.0, 50, 60))
+    )
+
+    parts = memory_parts(seen, events([]), {})
+
+    assert parts.needed == 100 * MIB == memory_need(events([]), seen).needed_bytes
+
+
+def test_copy_that_was_not_seen_is_unknown_and_not_0():
+    """A rewrite takes something."""
+    assert memory_parts(samples(SEEN), events([]), INFO).copied is None
+
+
+@pytest.mark.parametrize("lacking", ["used_memory_overhead", "used_memory_dataset"])
+def test_overhead_and_dataset_tell_each_other(lacking):
+    """INFO makes the one of the other."""
+    parts = memory_parts(samples([{**SEEN[0], lacking: None}]), events([]), {})
+
+    assert parts.dataset == 3 * MIB
+    assert parts.overhead == MIB - 100_000 - 8
+
+
+def test_nothing_is_counted_with_an_overhead_that_is_not_known():
+    """Neither part of used_memory is told."""
+    seen = [{**SEEN[0], "used_memory_overhead": None, "used_memory_dataset": None}]
+
+    parts = memory_parts(samples(seen), events([]), {})
+
+    assert (parts.overhead, parts.dataset) == (None, None)

@@ -55,6 +55,29 @@ def test_base_size_after_a_restart_is_no_rewrite():
     assert rewrite_spans(events([]), samples(restarted)).empty
 
 
+STARTED = [
+    {"elapsed_s": 9.0, "aof_base_size": 0, "aof_last_rewrite_time_sec": -1},
+    {"elapsed_s": 11.1, "aof_base_size": 0, "run_id": "second", "loading": 1}
+    | {"aof_last_rewrite_time_sec": -1},
+    {"elapsed_s": 11.3, "aof_base_size": 89, "run_id": "second", "aof_last_rewrite_time_sec": -1},
+]
+
+
+@pytest.mark.parametrize("lacking", [{}, {"aof_last_rewrite_time_sec": None}, {"loading": None}])
+def test_base_size_that_shows_when_the_server_has_read_its_data_is_no_rewrite(lacking):
+    """It is 0 while it reads, in the same life of the server."""
+    restarted = [{**poll, **lacking} for poll in STARTED]
+
+    assert rewrite_spans(events([]), samples(restarted)).empty
+
+
+def test_first_rewrite_of_a_new_server_is_one():
+    """Its base grew from 0, too."""
+    new = [STARTED[0], {"elapsed_s": 10.0, "aof_base_size": 900, "aof_last_rewrite_time_sec": 0}]
+
+    assert rewrite_spans(events([]), samples(new))["end_s"].tolist() == [10.0]
+
+
 def test_server_without_aof_has_no_spans():
     """Its INFO has no aof_base_size at all."""
     fields = dict.fromkeys(("aof_base_size", "aof_last_rewrite_time_sec"))

@@ -26,13 +26,14 @@ def turns(pauses_s, there):
     )
 
 
-def traced(ages_s):
+def traced(ages_s, ttl_s=300.0):
     return pd.DataFrame(
         {
             "kind": "evicted",
             "elapsed_s": 1000.0,
             "age_s": ages_s,
-            "conversation": np.arange(len(ages_s)),
+            "ttl_left_s": ttl_s - np.asarray(ages_s, dtype=float),
+            "conversation": 1 + np.arange(len(ages_s)),
         }
     )
 
@@ -140,3 +141,46 @@ def test_nothing_evicted_stays_whole():
 
     assert set(survival_by_turns(seen, NONE, since_s=0.0).curve["share"]) == {1.0}
     assert survival_by_ledger(traced([]), seen, NONE, since_s=0.0).curve.empty
+
+
+SHORT = {"ttl_s": 10.0, "age_s": 12.0}
+
+
+@pytest.mark.parametrize("by_turns", [True, False])
+def test_conversation_that_expired_was_there_for_its_time_to_live(by_turns):
+    """A hundred were evicted after 5 s and 900 lived 10 s: nine in ten are left after 5 s."""
+    row = {"elapsed_s": 1000.0, **SHORT}
+    expired = [{**row, "conversation": 1000 + number} for number in range(900)]
+    seen = operations([{**each, "outcome": "expired"} for each in expired] if by_turns else [])
+    looked = keys([] if by_turns else [{**each, "state": "expired"} for each in expired])
+
+    found = survival_by_ledger(traced([5.0] * 100, ttl_s=10.0), seen, looked, since_s=0.0)
+
+    assert found.curve["share"].tolist() == pytest.approx([1.0, 0.9, 0.9])
+    assert found.curve["pause_s"].tolist() == [0.0, 5.0, 10.0]
+    assert (found.evicted, found.present, found.expired) == (100, 0, 900)
+
+
+def test_evicted_conversation_that_is_found_expired_counts_once():
+    """Whoever comes after its time to live finds it so, but the ledger knows when it went."""
+    events = traced([5.0] * 100, ttl_s=10.0).assign(elapsed_s=995.0)
+    found_so = [
+        {"elapsed_s": 1000.0, "age_s": 10.0, "ttl_s": 10.0, "state": "expired"}
+        | {"conversation": number}
+        for number in events["conversation"]
+    ]
+
+    found = survival_by_ledger(events, operations([]), keys(found_so), since_s=0.0)
+
+    assert (found.evicted, found.expired) == (100, 0)
+
+
+def test_eviction_after_the_time_to_live_takes_nothing_from_anybody():
+    """Fifty went at 5 s; as many after 15 s, when their 10 s were over."""
+    events = traced([5.0] * 50 + [15.0] * 50, ttl_s=10.0)
+
+    found = survival_by_ledger(events, operations([]), NONE, since_s=0.0)
+
+    assert found.curve["share"].tolist() == pytest.approx([1.0, 0.5, 0.5])
+    assert found.curve["pause_s"].max() == 10.0
+    assert (found.evicted, found.expired) == (50, 50)

@@ -28,7 +28,7 @@ from workbench.analysis.commands import command_latency
 from workbench.analysis.connections import slots
 from workbench.analysis.conversation import chosen, time_left, turns_of
 from workbench.analysis.growth import next_rewrite
-from workbench.analysis.heatmap import latency_cells
+from workbench.analysis.heatmap import CLASSES_PER_DECADE, latency_cells
 from workbench.analysis.latency import PARTS, latency_by_step, latency_by_window, parts_by_window
 from workbench.analysis.loss import loss_by_pause, loss_by_step
 from workbench.analysis.memory import memory_parts
@@ -37,6 +37,7 @@ from workbench.analysis.percentiles import percentile_curve
 from workbench.analysis.run_errors import errors_of
 from workbench.analysis.spikes import labelled, spikes, turn_windows
 from workbench.analysis.survival import survival_by_turns
+from workbench.diagnostics.aof_rewrite import aof_rewrite
 from workbench.plots.ages import draw_ages, figure_ages_at_eviction
 from workbench.plots.annotate import end_labels
 from workbench.plots.aof import (
@@ -594,13 +595,118 @@ def test_durations_in_whole_seconds_are_no_share_of_the_time(tmp_path):
     guessed = make_run(tmp_path / "samples", samples=REWRITTEN)
     logged = make_run(tmp_path / "log", samples=REWRITTEN, events=LOGGED)
 
-    assert figure_aof(guessed).title == "1 AOF rewrite copied 3 MiB at most"
+    assert figure_aof(guessed).title == (
+        "1 AOF rewrite under the measured load copied 3 MiB at most"
+    )
     assert figure_aof(logged).title == (
-        "1 AOF rewrite took 25 % of the time and copied 3 MiB at most"
+        "1 AOF rewrite under the measured load took 25 % of the time and copied 3 MiB at most"
     )
     for make in (figure_aof, figure_latency_by_rewrite):
         assert "whole seconds" in make(guessed).reading
         assert "whole seconds" not in make(logged).reading
+
+
+def test_rewrites_of_the_prefill_are_told_apart(tmp_path):
+    """What they copied and how long they stopped the server is another load's."""
+    logged = [
+        {"elapsed_s": at_s, "kind": "aof_rewrite", "label": label, "duration_s": 1.0}
+        for at_s, label in ((-5.0, "ok"), (-3.0, "ok"), (1.0, "ok"), (5.0, "err"))
+    ]
+    seen = [
+        {"elapsed_s": -2.0, "aof_last_cow_size": 9 * 1024**2, "latest_fork_usec": 9000},
+        {"elapsed_s": 2.5, "aof_last_cow_size": 2 * 1024**2, "latest_fork_usec": 300},
+        {"elapsed_s": 8.0, "aof_last_cow_size": 2 * 1024**2, "latest_fork_usec": 300},
+    ]
+    run = make_run(tmp_path / "both", samples=seen, events=logged)
+    prefilled = make_run(tmp_path / "before", samples=seen, events=logged[:2])
+
+    chart = figure_aof(run)
+
+    assert chart.title == (
+        "1 AOF rewrite under the measured load took 12.5 % of the time and copied 2 MiB at most"
+    )
+    assert "stopped the server for 300 µs. 2 rewrites before the measured load" in chart.reading
+    assert "1 rewrite failed or had not ended" in chart.reading
+    found = aof_rewrite(make_run(tmp_path / "ok", samples=seen, events=logged[:3]))
+    assert found.evidence["share of the time"] == "12.5 %"
+    assert figure_aof(prefilled).title == "No AOF rewrite was finished under the measured load"
+    assert "fork" not in figure_aof(prefilled).reading
+
+
+@pytest.mark.parametrize("usual", [13, 24, 28, 33])
+def test_turn_that_waits_ten_times_the_usual_is_long_in_every_class(tmp_path, usual):
+    """Bounds of classes are powers: that of the 36th is less than ten times that of the 28th."""
+    usual_us = 10 ** ((usual + 0.5) / CLASSES_PER_DECADE)
+    turns = [{"elapsed_s": 0.01 * n, "response_us": usual_us} for n in range(99)]
+
+    chart = figure_latency_heatmap(
+        make_run(tmp_path, operations=[*turns, {"elapsed_s": 1.0, "response_us": 10 * usual_us}])
+    )
+
+    assert chart.title.startswith("1 % of turns waited")
+
+
+@pytest.mark.parametrize(("counted", "says"), [(2, False), (382, True)])
+def test_ages_of_a_ledger_that_missed_evictions_say_so(tmp_path, counted, says):
+    """What it did not see may have been older or younger."""
+    turns = [{"elapsed_s": 1.0, "conversation": number} for number in (1, 2)]
+    run = make_run(
+        tmp_path,
+        operations=turns,
+        evictions=[{"elapsed_s": 5.0, "conversation": number} for number in (1, 2)],
+        eviction_windows=[{"elapsed_s": 9.0, "evicted_seen": 2, "evicted_keys": counted}],
+    )
+
+    chart = figure_ages_at_eviction(run)
+
+    assert ("The ledger missed 380 of the 382 keys" in chart.reading) == says
+    assert ("which missed some" in chart.figure.get_supxlabel()) == says
+
+
+def test_size_at_the_last_rewrite_is_not_called_the_base(axes):
+    """INFO's aof_base_size holds what was written during the rewrite as well."""
+    draw_aof_size(axes, samples(REWRITTEN))
+
+    names = {text.get_text() for text in axes.texts} | {
+        label.get_text() for label in axes.artists if hasattr(label, "get_text")
+    }
+    assert {"when last rewritten", "since then"} <= names
+
+
+@pytest.mark.parametrize(
+    ("seen", "title", "reading"),
+    [
+        (
+            CALM,
+            "Under a cap of 5 MiB the server needs 6 MiB without a rewrite: 1.2 times as much",
+            "The 6 MiB that are needed are 6 % of the limit of 100 MiB.",
+        ),
+        (
+            REWRITTEN,
+            "Under a cap of 5 MiB the server needs 9 MiB: 1.8 times as much",
+            "A rewrite copied 3 MiB at most. Not known, and counted with the overhead: ",
+        ),
+        (
+            [{**CALM[0], "used_memory_rss": 1024**2}],
+            "Under a cap of 5 MiB the server needs 4 MiB without a rewrite: 0.8 times as much",
+            "4 MiB, of which only 1 MiB were resident",
+        ),
+        (
+            [{**CALM[0], "used_memory_overhead": None, "used_memory_dataset": None}],
+            "Under a cap of 5 MiB the server needs 6 MiB without a rewrite: 1.2 times as much",
+            "Not known, and not drawn: empty server, tables of keys",
+        ),
+    ],
+    ids=["no rewrite", "rewrite", "swapped out", "no overhead"],
+)
+def test_waterfall_says_what_is_needed_and_what_of_it_is_not_known(tmp_path, seen, title, reading):
+    """A server that is not seen to rewrite needs more than was seen."""
+    limit = {"memory_limit_bytes": 100 * 1024**2, "memory_limit_source": "given"}
+
+    chart = figure_waterfall(make_run(tmp_path, samples=seen, host=limit))
+
+    assert chart.title == title
+    assert reading in chart.reading
 
 
 def test_p99_during_rewrites_stands_against_the_other(tmp_path):
