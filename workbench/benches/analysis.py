@@ -92,13 +92,17 @@ def measure(
                 unit="B",
             ),
         ]
+        half = len(runs) // 2
         for command, title, words, bounds in (
             ("check", "check", ["check", str(runs[0])], (None, "<=2048")),
             ("report", "report, with its notebooks", ["report", str(runs[0])], ("<=60", "<=2048")),
             (
                 "compare",
                 f"{_COMPARISON} of {len(runs)} such runs",
-                ["report", *map(str, runs), "--notebook", _COMPARISON],
+                [
+                    *("report", *map(str, runs[half:]), "--notebook", _COMPARISON),
+                    *("-p", f"baseline={','.join(map(str, runs[:half]))}"),
+                ],
                 ("<=120", "<=4096"),
             ),
         ):
