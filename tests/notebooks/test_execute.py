@@ -18,8 +18,6 @@ from workbench.runs.lock import hold
 from workbench.runs.manifest import read_manifest, write_manifest
 from workbench.runs.run import Run, open_run
 
-FIRST = "10"
-
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
@@ -148,10 +146,10 @@ def test_executed_copies_are_complete(rendered):
     assert {path.name for path in page.parent.iterdir()} == {page.name} | names
 
 
+@pytest.mark.slow  # each is executed above
 @pytest.mark.parametrize(
     "path",
-    # Each is executed above; of those that differ from others in their charts alone, once will do.
-    [pytest.param(p, marks=() if p.stem[:2] == FIRST else pytest.mark.slow) for p in READERS],
+    READERS,
     ids=lambda path: path.stem,
 )
 def test_notebook_opened_before_the_first_run_shows_the_example(path, runs_folder, tmp_path):
@@ -226,6 +224,7 @@ def test_notebook_that_stops_halfway_is_no_report(own_notebook, tiny_run):
     assert not (tiny_run.path / "report").exists()
 
 
+@pytest.mark.slow
 def test_report_that_fails_leaves_the_one_of_before(own_notebook, tiny_run):
     """All of it: the page, and the copies that it links to."""
     own_notebook("fine", parameters=RUN_DIR, **{"chart-x": "print('first')"})
@@ -239,6 +238,7 @@ def test_report_that_fails_leaves_the_one_of_before(own_notebook, tiny_run):
     assert {path: path.read_bytes() for path in page.parent.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_names_of_one_notebook_are_unknown_to_the_next(own_notebook, tiny_run):
     """They share a process, and each would work by itself."""
     own_notebook("first", parameters=RUN_DIR, **{"chart-x": "left_behind = 1"})

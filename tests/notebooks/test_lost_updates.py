@@ -10,6 +10,7 @@ from workbench.errors import ParameterError
 from workbench.reports.render import render
 
 
+@pytest.mark.slow
 def test_notebook_finds_the_losses_and_none_of_ours(tmp_path):
     """Two numbers of writers, a short while each: a table, two charts and a verdict."""
     done = papermill.execute_notebook(

@@ -53,6 +53,7 @@ def test_page_fits_its_window(page, tmp_path, width):
     assert charts == page.read_text().count("<img ")
 
 
+@pytest.mark.slow  # a driven browser sees it below
 @pytest.mark.capability("chromium")
 def test_page_is_light_or_dark_as_its_reader_has_it(page, tmp_path):
     """It follows the setting of the system: 0 is dark, 1 is light."""

@@ -47,6 +47,7 @@ def processes_of(folder):
     return found
 
 
+@pytest.mark.slow  # in JupyterLab it is tried by test_browser
 def test_tour_makes_a_run_and_judges_it(toured, runs_folder):
     """One sealed run, its chart and its findings; every process and the scratch server are gone."""
     (run,) = list_runs()

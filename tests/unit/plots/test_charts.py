@@ -385,6 +385,7 @@ def test_same_chart_gives_the_same_svg(golden, make):
 
 
 @pytest.mark.parametrize("make", [figure_eviction, figure_latency_heatmap])
+@pytest.mark.slow  # the gallery would change
 def test_same_run_gives_the_same_svg(golden, tiny_run, make):
     """Twice drawn, also where a picture is in it."""
     assert make(tiny_run).svg() == golden(make).svg()
