@@ -101,7 +101,7 @@ def measure(
                 f"{_COMPARISON} of {len(runs)} such runs",
                 [
                     *("report", *map(str, runs[half:]), "--notebook", _COMPARISON),
-                    *("-p", f"baseline={','.join(map(str, runs[:half]))}"),
+                    *("-p", f"baseline={','.join(map(str, runs[:half]))}", "-p", "varied=seed"),
                 ],
                 ("<=120", "<=4096"),
             ),
