@@ -26,6 +26,7 @@ def execute(path, folder, **parameters):
     return {cell.id: cell.outputs for cell in done.cells if cell.cell_type == "code"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", COMPARERS, ids=lambda path: path.stem)
 def test_notebook_opened_before_the_first_run_says_that_there_is_too_little(
     path, runs_folder, tmp_path

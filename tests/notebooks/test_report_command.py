@@ -40,6 +40,7 @@ def printed(path):
     return next(cell for cell in cells if cell.id == "chart-x").outputs[0].text.strip()
 
 
+@pytest.mark.slow
 def test_several_runs_have_a_page_each_and_one_of_all(two_runs, notebooks, tmp_path):
     """Parameters go to the notebooks that have them; the page of all lies with the last run."""
     words = ["--notebook", "one", "--notebook", "several", "-p", "top=5", "-p", "names=a,b"]
