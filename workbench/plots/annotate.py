@@ -24,6 +24,7 @@ __all__ = [
     "outline",
     "plain",
     "plain_log",
+    "row_note",
     "shade_spans",
     "shortened",
     "size_unit",
@@ -96,6 +97,21 @@ def limit_steps(ax: Axes, x: pd.Series, y: pd.Series) -> None:
     """A limit that was changed: a line of steps, drawn as ``limit_line`` is; none where it is 0."""
     steps = y.where(y > 0)
     ax.step(x, steps, where="post", color=REFERENCE, lw=1, ls=(0, (5, 4)), zorder=1.5)
+
+
+def row_note(ax: Axes, y: float, text: str) -> None:
+    """What a row of a chart rests on: small and grey, to the right of its axes."""
+    ax.annotate(
+        text,
+        (1, y),
+        xycoords=ax.get_yaxis_transform(),
+        xytext=(7, 0),
+        textcoords="offset points",
+        va="center",
+        color=REFERENCE,
+        fontsize="small",
+        annotation_clip=False,
+    )
 
 
 def moment(ax: Axes, x: float) -> None:

@@ -6,14 +6,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis import latency
-from workbench.plots.annotate import end_labels, no_data, plain_log, shortened
+from workbench.plots.annotate import end_labels, no_data, plain_log, row_note, shortened
 from workbench.plots.clocks import draw_clocks
 from workbench.plots.replies import figure_replies
 from workbench.plots.style import LOSS, MEDIAN, REFERENCE, SECOND, STATE, TAIL, Chart, styled
 from workbench.plots.timeline import headline, timeline
 from workbench.runs.rows import Rows
 from workbench.runs.run import Run
-from workbench.units import format_duration, format_share
+from workbench.units import format_count, format_duration, format_share
 
 __all__ = [
     "draw_latency",
@@ -134,17 +134,7 @@ def draw_latency_rows(ax: Axes, rows: pd.DataFrame, *, since: str = _SINCE) -> A
         if np.isnan(p99):
             x = low if np.isnan(p50) else p50
             _say(ax, x, y, "too few" if np.isnan(p50) else "p99: too few", REFERENCE, 8, "left")
-        ax.annotate(
-            f"{turns:,} turns",
-            (1, y),
-            xycoords=ax.get_yaxis_transform(),
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            color=REFERENCE,
-            fontsize="small",
-            annotation_clip=False,
-        )
+        row_note(ax, y, format_count(int(turns), "turn"))
     ax.set_xlabel("logarithmic, ms")
     ax.set_ylim(len(rows) - 0.4, -0.95)
     ax.set_yticks(at, [shortened(str(name), 40) for name in rows.index])

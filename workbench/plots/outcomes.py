@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from workbench.analysis import failure, outcomes
 from workbench.analysis.patterns import by_outcome
 from workbench.analysis.run_errors import errors_of
-from workbench.plots.annotate import end_labels, no_data, plain_log
+from workbench.plots.annotate import end_labels, no_data, plain_log, row_note
 from workbench.plots.style import LOSS, MEDIAN, REFERENCE, SECOND, STATE, TAIL, Chart, styled
 from workbench.plots.timeline import headline, timeline
 from workbench.runs.run import Run
@@ -118,17 +118,7 @@ def draw_tries(ax: Axes, tries: pd.DataFrame) -> Axes:
             ax.annotate(column, (value, -0.55), ha=ha, va="center", color=colour, fontsize="small")
     for y, (p99, turns) in enumerate(zip(tries["p99"], tries["turns"], strict=True)):
         few = ", too few for a p99" if np.isnan(p99) else ""
-        ax.annotate(
-            f"{format_count(int(turns), 'turn')}{few}",
-            (1, y),
-            xycoords=ax.get_yaxis_transform(),
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            color=REFERENCE,
-            fontsize="small",
-            annotation_clip=False,
-        )
+        row_note(ax, y, f"{format_count(int(turns), 'turn')}{few}")
     ax.set_yticks(
         at, [f"{number} {'try' if number == 1 else 'tries'}" for number in tries["tries"]]
     )

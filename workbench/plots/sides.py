@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 from workbench.analysis import latency
 from workbench.analysis.commands import command_latency
-from workbench.plots.annotate import end_labels, no_data, plain_log
+from workbench.plots.annotate import end_labels, no_data, plain_log, row_note
 from workbench.plots.style import LOSS, MEDIAN, REFERENCE, TAIL, Chart, styled
 from workbench.plots.timeline import headline, timeline
 from workbench.runs.run import Run
-from workbench.units import format_duration
+from workbench.units import format_count, format_duration
 
 __all__ = ["draw_commands", "draw_service", "figure_sides"]
 
@@ -91,17 +91,7 @@ def draw_commands(ax: Axes, commands: pd.DataFrame) -> Axes:
             for value in told[column].dropna().iloc[:1]:
                 _head(ax, float(value), name, colour, ha)
     for y, calls in enumerate(commands["calls"]):
-        ax.annotate(
-            f"{calls:,} calls",
-            (1, y),
-            xycoords=ax.get_yaxis_transform(),
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            color=REFERENCE,
-            fontsize="small",
-            annotation_clip=False,
-        )
+        row_note(ax, y, format_count(int(calls), "call"))
     ax.set_yticks(at, commands["command"])
     ax.set_ylim(len(commands) - 0.4, -1.45)
     return ax
