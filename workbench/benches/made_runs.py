@@ -77,7 +77,11 @@ def made_run(folder: Path, *, turns: int, seed: int) -> Run:
         gone_s = drawn.evictions["unix_s"] - _START_UNIX_S + _WARM_UP_S
         evicted += np.bincount(np.ceil(gone_s).astype(int), minlength=len(evicted))
         drawn.write(folder, piece)
-    _write_seconds(folder, evicted, at_cap_s, np.random.default_rng([seed, 1_000_000]))
+    random = np.random.default_rng([seed, 1_000_000])
+    _write_samples(folder, evicted, at_cap_s, random)
+    _write_generator(folder, len(evicted), random)
+    _write_windows(folder, evicted)
+    _write_events(folder, measured_s)
     experiment = {
         "name": "made",
         "question": "What does it take to read a run of this many turns?",
@@ -262,11 +266,11 @@ class _Piece:
         _write(folder, "evictions", table, f"part-ledger-{piece:04d}")
 
 
-def _write_seconds(
+def _write_samples(
     folder: Path, grew: np.ndarray, at_cap_s: float, random: np.random.Generator
 ) -> None:
     """
-    What is recorded once a second: samples, seconds of the load, windows of the ledger.
+    What the sampler records, once a second.
 
     Args:
         folder: of the run.
@@ -275,13 +279,10 @@ def _write_seconds(
         random: what is drawn from.
     """
     many = len(grew)
-    at_s = np.arange(many) - _WARM_UP_S
-    measured_s = float(at_s[-1])
-    unix_s = _START_UNIX_S + at_s
+    at_s = _seconds(many)
     filled = np.clip((at_s + _WARM_UP_S) / (at_cap_s + _WARM_UP_S), 0, 1)
     used = (_CAP_BYTES * filled).astype(np.int64)
     within_s = np.mod(at_s, _REWRITE_EVERY_S)
-    rewriting = (at_s >= 0) & (within_s < _REWRITE_S)
     rewrites = np.clip(np.floor((at_s - _REWRITE_S) / _REWRITE_EVERY_S) + 1, 0, None)
     base = (0.9 * used).astype(np.int64)
     zeros = np.zeros(many, dtype=np.int64)
@@ -304,7 +305,7 @@ def _write_seconds(
         "latest_fork_usec": np.where(rewrites > 0, 9_000, 0),
         "total_forks": rewrites.astype(np.int64),
         "aof_rewrites": rewrites.astype(np.int64),
-        "aof_rewrite_in_progress": rewriting.astype(np.int64),
+        "aof_rewrite_in_progress": _rewriting(at_s).astype(np.int64),
         "aof_last_rewrite_time_sec": np.where(rewrites > 0, int(_REWRITE_S), -1),
         "aof_base_size": base,
         "aof_current_size": base + (np.clip(within_s, 0, None) * 6e6).astype(np.int64),
@@ -317,36 +318,47 @@ def _write_seconds(
     }
     codes = dict.fromkeys(texts, np.zeros(many, dtype=np.int16))
     known = {column.name for column in TABLES["samples"].columns}
-    samples = dict.fromkeys(known, zeros) | {"unix_s": unix_s} | given | codes
+    samples = dict.fromkeys(known, zeros) | {"unix_s": _START_UNIX_S + at_s} | given | codes
     _write(folder, "samples", _table("samples", samples, texts), "part-sampler-0000")
 
+
+def _write_generator(folder: Path, many: int, random: np.random.Generator) -> None:
+    """So many seconds of each load process."""
+    at_s = _seconds(many)
     per_s = TURNS_PER_S / _WORKERS
     for worker in range(_WORKERS):
         seconds = {
-            "unix_s": unix_s,
+            "unix_s": _START_UNIX_S + at_s,
             "cpu_share": random.normal(0.45, 0.03, many).clip(0.1, 0.8),
             "turns_due": random.poisson(per_s, many),
             "turns_completed": random.poisson(per_s, many),
-            "turns_waiting": (rewriting & (random.random(many) < 0.5)).astype(np.int64),
+            "turns_waiting": (_rewriting(at_s) & (random.random(many) < 0.5)).astype(np.int64),
             "slots_busy": random.integers(1, 30, many),
             "worker": np.full(many, worker),
         }
         table = _table("generator", seconds, {})
         _write(folder, "generator", table, f"part-worker{worker}-0000")
 
+
+def _write_windows(folder: Path, grew: np.ndarray) -> None:
+    """The ledger's windows: each second's evictions were all seen."""
+    many = len(grew)
     windows = {
-        "unix_s": unix_s,
+        "unix_s": _START_UNIX_S + _seconds(many),
         "window_s": np.ones(many),
         "evicted_seen": grew,
-        "expired_seen": zeros,
+        "expired_seen": np.zeros(many, dtype=np.int64),
         "evicted_keys": grew,
-        "expired_keys": zeros,
+        "expired_keys": np.zeros(many, dtype=np.int64),
         "complete": np.ones(many, dtype=bool),
         "why": np.zeros(many, dtype=np.int16),
     }
     table = _table("eviction_windows", windows, {"why": [""]})
     _write(folder, "eviction_windows", table, "part-ledger-0000")
 
+
+def _write_events(folder: Path, measured_s: float) -> None:
+    """Phases and rewrites."""
     marks = [
         (-_WARM_UP_S, 0.0, "phase", "origin"),
         (-_WARM_UP_S, _WARM_UP_S, "phase", "warm-up"),
@@ -365,6 +377,16 @@ def _write_seconds(
     ]
     table = pa.Table.from_pylist(events, schema=TABLES["events"].arrow)
     _write(folder, "events", table, "part-seal-0000")
+
+
+def _seconds(many: int) -> np.ndarray:
+    """Elapsed time at so many seconds, from the warm-up on, s."""
+    return np.arange(many) - _WARM_UP_S
+
+
+def _rewriting(at_s: np.ndarray) -> np.ndarray:
+    going_on: np.ndarray = (at_s >= 0) & (np.mod(at_s, _REWRITE_EVERY_S) < _REWRITE_S)
+    return going_on
 
 
 def _rewrite_marks(measured_s: float) -> Iterator[tuple[float, float, str, str]]:
