@@ -17,7 +17,6 @@ __all__ = [
     "lost_by_flow",
     "reconciliation",
     "traced",
-    "traced_rows",
 ]
 
 NO_FLOW = "(no turn)"
@@ -95,12 +94,7 @@ class Reconciliation:
         return counted - self.evicted_seen - self.expired_seen
 
 
-def traced(evictions: Turns, turns: Turns, keys: Turns) -> pd.DataFrame:
-    """The events as ``traced_rows`` has them, as a frame in the order of time."""
-    return traced_rows(evictions, turns, keys).frame()
-
-
-def traced_rows(evictions: Turns, turns: Turns, keys: Turns) -> Rows:
+def traced(evictions: Turns, turns: Turns, keys: Turns) -> Rows:
     """
     The events, each with what the run's own turns know of the conversation.
 

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from workbench.analysis.ledger import ledger_by, lost_by_flow, traced_rows
+from workbench.analysis.ledger import ledger_by, lost_by_flow, traced
 from workbench.analysis.windows import Turns
 
 __all__ = ["whose"]
@@ -31,7 +31,7 @@ def whose(evictions: Turns, turns: Turns, keys: Turns, *, by: str = "flow") -> p
         return table.set_axis(
             ["flow", "found by turns", "found at the end", "age when found p50"], axis="columns"
         )
-    parts = ledger_by(traced_rows(evictions, turns, keys), by)
+    parts = ledger_by(traced(evictions, turns, keys), by)
     return pd.DataFrame(
         [
             (

@@ -38,9 +38,9 @@ def evictions(run: RunName = "latest", as_json: AsJson = False) -> None:
 def _with_ledger(run: "Run", *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from workbench.analysis.ledger import ledger, ledger_by, reconciliation, traced_rows
+    from workbench.analysis.ledger import ledger, ledger_by, reconciliation, traced
 
-    events = traced_rows(run.eviction_rows, run.turns, run.key_rows)
+    events = traced(run.eviction_rows, run.turns, run.key_rows)
     whole, told = ledger(events), reconciliation(run.eviction_windows)
     parts = {column: ledger_by(events, column) for column in ("flow", "prefix")}
     if not run.loaded:

@@ -1,6 +1,6 @@
 """Evicted early: what does the ledger say of the time that evicted conversations had left?"""
 
-from workbench.analysis.ledger import ledger, reconciliation, traced_rows
+from workbench.analysis.ledger import ledger, reconciliation, traced
 from workbench.diagnostics.finding import Judgement, Remedy, fail, not_applicable, ok, rule, unknown
 from workbench.runs.run import Run
 from workbench.units import format_count, format_duration, format_share
@@ -32,7 +32,7 @@ def evicted_early(run: Run) -> Judgement:
     if not run.manifest.experiment.get("ledger"):
         return not_applicable("the run kept no ledger of evictions: workbench run --ledger")
     seen = reconciliation(run.eviction_windows)
-    found = ledger(traced_rows(run.eviction_rows, run.turns, run.key_rows))
+    found = ledger(traced(run.eviction_rows, run.turns, run.key_rows))
     evidence = {
         "evicted": f"{found.evicted:,}",
         "of these with time left": f"{found.before_ttl:,} of {found.known:,} known",

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from workbench.analysis.ages import Ages, ages_by_ledger, ages_by_turns
-from workbench.analysis.ledger import reconciliation, traced_rows
+from workbench.analysis.ledger import reconciliation, traced
 from workbench.plots.annotate import no_data
 from workbench.plots.style import LOSS, REFERENCE, Chart, styled
 from workbench.plots.timeline import headline
@@ -88,7 +88,7 @@ def figure_ages_at_eviction(run: Run) -> Chart:
 def _ages(run: Run) -> Ages:
     if not len(run.eviction_rows):
         return ages_by_turns(run.turns, run.key_rows)
-    return ages_by_ledger(traced_rows(run.eviction_rows, run.turns, run.key_rows))
+    return ages_by_ledger(traced(run.eviction_rows, run.turns, run.key_rows))
 
 
 def _missed(run: Run) -> list[str]:

@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench.analysis.eviction import began_s
-from workbench.analysis.ledger import reconciliation, traced_rows
+from workbench.analysis.ledger import reconciliation, traced
 from workbench.analysis.survival import Survival, survival_by_ledger, survival_by_turns
 from workbench.plots.annotate import no_data
 from workbench.plots.style import REFERENCE, STATE, Chart, styled
@@ -88,7 +88,7 @@ def _survival(run: Run, began: float | None) -> tuple[Survival, str]:
     if missed > 0:
         why = f"the ledger missed {format_count(missed, 'key')}"
         return survival_by_turns(measured, run.key_rows, since_s=since_s), why
-    events = traced_rows(run.eviction_rows, run.turns, run.key_rows)
+    events = traced(run.eviction_rows, run.turns, run.key_rows)
     return survival_by_ledger(events, measured, run.key_rows, since_s=since_s), ""
 
 

@@ -56,7 +56,7 @@ EVENTS = evictions(
 
 @pytest.fixture
 def told():
-    return traced(EVENTS, OPERATIONS, KEYS)
+    return traced(EVENTS, OPERATIONS, KEYS).frame()
 
 
 def test_age_is_since_the_last_write_that_a_turn_or_the_last_look_tells_of(told):
@@ -70,7 +70,7 @@ def test_many_events_are_traced_some_at_a_time(told, monkeypatch):
     """Where all at once would not fit into memory; what is found is the same."""
     monkeypatch.setattr("workbench.analysis.ledger._EVENTS_AT_ONCE", 2)
 
-    assert traced(EVENTS, OPERATIONS, KEYS).equals(told)
+    assert traced(EVENTS, OPERATIONS, KEYS).frame().equals(told)
 
 
 def test_age_of_a_key_that_is_not_the_loads_is_unknown(told):
