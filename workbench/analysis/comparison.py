@@ -283,8 +283,8 @@ class Comparison:
         """All of it in its own units, for programs; what is not known is None."""
         columns = self.frame.astype(object).where(self.frame.notna(), None)
         return {
-            "baseline": [str(run.path.resolve()) for run in self.baseline.runs],
-            "other": [str(run.path.resolve()) for run in self.other.runs],
+            "baseline": [run.where for run in self.baseline.runs],
+            "other": [run.where for run in self.other.runs],
             "figures": columns.to_dict("records"),
             "unlike": {each.name: [each.baseline, each.other] for each in self.unlike},
             "notes": self.notes()[len(self.unlike) :],
@@ -336,7 +336,7 @@ def compare(
     by_run = min(len(baseline), len(other)) >= RUNS_LEAST
     told = names or _names(baseline, other)
     first, second = _side(told[0], baseline, by_run), _side(told[1], other, by_run)
-    twice = {run.path.resolve() for run in baseline} & {run.path.resolve() for run in other}
+    twice = {run.where for run in baseline} & {run.where for run in other}
     # A state that lives shortly is not evicted: where that was changed, it is what may be worse.
     lives = _TTL in {each.name for each in unlike}
     figures = [
@@ -361,7 +361,7 @@ def compare(
 
 def _names(baseline: Sequence[Run], other: Sequence[Run]) -> tuple[str, str]:
     if len(baseline) == len(other) == 1:
-        return baseline[0].path.name, other[0].path.name
+        return baseline[0].name, other[0].name
     before, after = (format_count(len(runs), "run") for runs in (baseline, other))
     return f"baseline ({before})", f"other ({after})"
 
@@ -369,7 +369,7 @@ def _names(baseline: Sequence[Run], other: Sequence[Run]) -> tuple[str, str]:
 def _side(name: str, runs: Sequence[Run], by_run: bool) -> Side:
     for run in runs:
         if run.measured_s <= 0:
-            raise RunError(f"{run.path.name} has no measured phase; compare runs that have one")
+            raise RunError(f"{run.name} has no measured phase; compare runs that have one")
     each = [blocks_of(run) for run in runs]
     whole = Parts.together([_whole(*known) for known in zip(runs, each, strict=True)])
     parts = whole if by_run else Parts.together(each)
@@ -455,7 +455,7 @@ def _why_not(figure: Figure, baseline: Side, other: Side, by_run: bool) -> str:
             return f"not enough data: {few:,} turns, and it takes {least:,} on each side"
         late = [run for side in sides for run in side.runs if run.manifest.status == "invalid"]
         if late:
-            return f"the figures of {late[0].path.name} do not hold: {late[0].manifest.why}"
+            return f"the figures of {late[0].name} do not hold: {late[0].manifest.why}"
     parts = min(len(side.parts) for side in sides)
     if not by_run and parts < BLOCKS_LEAST:
         shortest_s = min(side.measured_s for side in sides)
@@ -562,7 +562,7 @@ def _doubts(sides: Sequence[Side], by_run: bool, *, twice: bool) -> list[str]:
     doubts = [
         f"Not known of all runs, so that they may be unlike in it: {', '.join(blank)}."
     ] * bool(blank) + [
-        f"{run.path.name} is invalid: {run.manifest.why}; its latencies do not hold."
+        f"{run.name} is invalid: {run.manifest.why}; its latencies do not hold."
         for side in sides
         for run in side.runs
         if run.manifest.status == "invalid"

@@ -142,7 +142,7 @@ def check_sides(
     for run in (*baseline, *other):
         if run.manifest.status in {"interrupted", "failed"}:
             raise RunError(
-                f"{run.path.name} was {run.manifest.status} before its end: {run.manifest.why}; "
+                f"{run.name} was {run.manifest.status} before its end: {run.manifest.why}; "
                 "compare runs that came to their end"
             )
     meant = set(varied)

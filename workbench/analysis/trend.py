@@ -163,7 +163,7 @@ class Trend:
                 f"{'' if row['mark'] in {'usual', 'first ones'} else ', ' + row['mark']}"
                 for each, row in rows
             ]
-            told.append((run.path.name, began(run.manifest.started_unix_s), *cells))
+            told.append((run.name, began(run.manifest.started_unix_s), *cells))
         blank = [""] * len(self.courses)
         left = [(name, f"left out: {why}", *blank) for name, why in self.left_out]
         return told + left
@@ -215,7 +215,7 @@ def trend_of(
         [{figure.name: _value(run, figure, parts) for figure in chosen} for run, parts in kept]
     )
     times = [run.manifest.started_unix_s for run, _ in kept]
-    names = [run.path.name for run, _ in kept]
+    names = [run.name for run, _ in kept]
     courses = []
     for figure in chosen:
         if kept and np.isfinite(values[figure.name]).all():
@@ -361,9 +361,9 @@ def _alike(
         if _name(run) != name:
             continue
         if run.manifest.status != "complete":
-            odd[run.path.name] = f"{run.manifest.status}: {run.manifest.why}"
+            odd[run.name] = f"{run.manifest.status}: {run.manifest.why}"
         elif run.measured_s <= 0:
-            odd[run.path.name] = "no measured phase"
+            odd[run.name] = "no measured phase"
         else:
             sound.append(run)
     if not sound:
@@ -382,10 +382,10 @@ def _alike(
         ]
         if unlike:
             more = f" and {len(unlike) - 3} more" if len(unlike) > 3 else ""
-            odd[run.path.name] = f"unlike: {'; '.join(unlike[:3])}{more}"
+            odd[run.name] = f"unlike: {'; '.join(unlike[:3])}{more}"
         else:
             kept.append((run, whole_of(run)))
-    return kept, [(run.path.name, odd[run.path.name]) for run in known if run.path.name in odd]
+    return kept, [(run.name, odd[run.name]) for run in known if run.name in odd]
 
 
 def _value(run: Run, figure: Figure, parts: Parts) -> float:

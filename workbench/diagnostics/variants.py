@@ -87,7 +87,7 @@ def _traces(variants: Variants) -> Finding:
         verdict="fail" if apart else "pass",
         says="; ".join(apart)
         or f"the same turns came due in all {len(variants.each)} runs, to the millisecond",
-        evidence={each.value: each.run.path.name for each in variants.each},
+        evidence={each.value: each.run.name for each in variants.each},
         advice="give each run the same seed and the same load" if apart else "",
         source="number, turn and moment of every turn of the measured phase, run by run",
     )

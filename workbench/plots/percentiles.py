@@ -84,7 +84,7 @@ def figure_percentiles(*runs: Run) -> Chart:
         headline(figure, runs[0], _title_of_one(curves[0][1]))
         reading = _reading_of_one(curves[0][1])
     else:
-        curves = [(run.path.name, percentile_curve(run.measured_turns)) for run in runs]
+        curves = [(run.name, percentile_curve(run.measured_turns)) for run in runs]
         kinds = {run.latency_since for run in runs}
         since = kinds.pop() if len(kinds) == 1 else "closed and open loop mixed"
         figure.suptitle(_title_of_several(curves), x=0.012, ha="left")

@@ -30,7 +30,7 @@ class Group(tuple[Run, ...]):
         return [
             (
                 side,
-                run.path.name + (", the example of the tests" if run.is_example else ""),
+                run.name + (", the example of the tests" if run.is_example else ""),
                 began(run.manifest.started_unix_s),
                 str(run.manifest.experiment.get("name", "unknown")),
                 run.manifest.status,

@@ -1,6 +1,5 @@
 """Runs of which it is known how their turns were drawn: each second is like the one before it."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -74,7 +73,8 @@ def simulated(
         **said,
     }
     return SimpleNamespace(
-        path=Path(f"/runs/{seed}"),
+        name=str(seed),
+        where=f"/runs/{seed}",
         measured_turns=Rows(frame),
         measured_s=float(seconds),
         samples=samples([]),

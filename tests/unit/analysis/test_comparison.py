@@ -319,7 +319,9 @@ def test_place_and_aliases_make_no_difference():
         for at in (0, 1)
     ]
 
-    compare([simulated(0, server=config[0])], [simulated(1, server=config[1])])
+    found = compare([simulated(0, server=config[0])], [simulated(1, server=config[1])])
+
+    assert found.unlike == ()
 
 
 def test_seeds_may_differ_within_a_side_and_not_between_them():

@@ -32,9 +32,7 @@ def trend(values, figure=P50):
     table.insert(0, "run", names)
     table.insert(1, "began_unix_s", began_s)
     runs = tuple(
-        SimpleNamespace(
-            path=SimpleNamespace(name=name), manifest=SimpleNamespace(started_unix_s=at_s)
-        )
+        SimpleNamespace(name=name, manifest=SimpleNamespace(started_unix_s=at_s))
         for name, at_s in zip(names, began_s, strict=True)
     )
     return Trend("made", runs, (Course(figure, table, 0.1),), (), ())

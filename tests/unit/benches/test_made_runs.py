@@ -3,7 +3,7 @@
 import pytest
 
 from workbench.analysis.failure import outcomes
-from workbench.analysis.ledger import ledger, reconciliation, traced_rows
+from workbench.analysis.ledger import ledger, reconciliation, traced
 from workbench.analysis.loss import key_states
 from workbench.benches.made_runs import TURNS_PER_S, made_run
 from workbench.diagnostics.finding import evaluate
@@ -29,7 +29,7 @@ def test_turns_ledger_counters_and_last_look_of_a_drawn_run_agree(made):
     assert counts["evicted"] > 1000
     assert len(made.eviction_rows) == made.samples["evicted_keys"].iloc[-1]
     assert reconciliation(made.eviction_windows).complete_share == 1
-    assert ledger(traced_rows(made.eviction_rows, made.turns, made.key_rows)).known > 0
+    assert ledger(traced(made.eviction_rows, made.turns, made.key_rows)).known > 0
     assert counts["evicted"] + keys["evicted"] <= len(made.eviction_rows)
     found = {each.rule: each.verdict for each in evaluate(made, "loss-explained", "lost-updates")}
     assert found == {"loss-explained": "pass", "lost-updates": "pass"}
