@@ -82,7 +82,7 @@ def rehearsed(where, tmp_path, **more):
 @contextmanager
 def writing(url):
     """Somebody who creates and removes keys, without pause."""
-    stop = threading.Event()
+    begun, stop = threading.Event(), threading.Event()
 
     def write():
         with connect(url, timeout_s=5.0) as client:
@@ -94,10 +94,12 @@ def writing(url):
                     pipe.set(f"w:{number % 3000}", "x" * 100, ex=3600)
                     pipe.delete(f"w:{number * 31 % 3000}")
                 pipe.execute()
+                begun.set()
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
+        assert begun.wait(timeout=10)
         yield
     finally:
         stop.set()

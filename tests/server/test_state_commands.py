@@ -8,12 +8,9 @@ import time
 from functools import partial
 
 import pytest
-from typer.testing import CliRunner
 
 import workbench.cli.state
 from tests.commands import workbench
-from workbench.cli.app import app
-from workbench.errors import UsageError, WorkbenchError
 from workbench.inspection import migration, stored
 from workbench.inspection.masked import masked_key
 from workbench.state import AtomicStateManager, RedisAtomic, StateManager, connect
@@ -26,20 +23,10 @@ KEY = f"channel:{NUMBER}"
 ORIGIN = json.dumps({"channel": {"type": "whatsapp", "identifier": NUMBER}, "secret": "chipo"})
 
 
-def run(folder, *words):
-    """A command that ends by itself: code, stdout, stderr."""
-    done = workbench(folder, "state", *words)
-    out, err = done.communicate(timeout=60)
-    return done.returncode, out, err
-
-
-def run_within(*words):
-    """Likewise, without a process of its own, which takes a second to start."""
-    done = CliRunner().invoke(app, ["state", *map(str, words)])
-    error = done.exception if isinstance(done.exception, WorkbenchError) else None
-    code = done.exit_code if error is None else 2 if isinstance(error, UsageError) else 4
-    assert error or isinstance(done.exception, SystemExit | None), done.exc_info
-    return code, done.stdout, f"{done.stderr}{error or ''}"
+@pytest.fixture
+def state(ask):
+    """Carry out one of its commands: code, stdout, stderr."""
+    return partial(ask, "state")
 
 
 @pytest.fixture
@@ -53,13 +40,13 @@ def manager(client):
 
 
 def test_show_tells_what_a_conversation_is_and_hides_what_it_says(
-    tmp_path, manager, redis_server, client
+    state, manager, redis_server, client
 ):
     """By its key or its identifier; the value is as it was."""
     before = client.get(KEY)
 
-    code, out, _ = run(tmp_path, "show", redis_server.url, KEY)
-    shown, open_, _ = run(tmp_path, "show", redis_server.url, NUMBER, "--show-values")
+    code, out, _ = state("show", redis_server.url, KEY)
+    shown, open_, _ = state("show", redis_server.url, NUMBER, "--show-values")
 
     assert (code, shown) == (0, 0)
     assert "sound" in out
@@ -70,24 +57,24 @@ def test_show_tells_what_a_conversation_is_and_hides_what_it_says(
     assert client.get(KEY) == before
 
 
-def test_show_of_nothing_says_so_without_the_number(tmp_path, client, redis_server):
+def test_show_of_nothing_says_so_without_the_number(state, client, redis_server):
     """A number that somebody typed is not repeated."""
-    code, out, err = run(tmp_path, "show", redis_server.url, NUMBER)
+    code, out, err = state("show", redis_server.url, NUMBER)
 
     assert code == 2
     assert "there is no conversation" in err
     assert NUMBER not in out + err
 
 
-def test_show_takes_the_mark_that_others_print(tmp_path, manager, redis_server, client):
+def test_show_takes_the_mark_that_others_print(state, manager, redis_server, client):
     """Or how would one find the damaged one that ``verify`` counts?"""
     client.set("channel:damaged", client.get(KEY).replace("amount", "amouut"))
-    _, out, _ = run(tmp_path, "verify", redis_server.url)
+    _, out, _ = state("verify", redis_server.url)
     (label,) = [line.strip() for line in out.splitlines() if "[redacted]#" in line][:1]
 
-    code, shown, _ = run(tmp_path, "show", redis_server.url, label)
-    by_mark, again, _ = run(tmp_path, "show", redis_server.url, label.partition("]")[2])
-    unknown, _, err = run(tmp_path, "show", redis_server.url, "#00000000")
+    code, shown, _ = state("show", redis_server.url, label)
+    by_mark, again, _ = state("show", redis_server.url, label.partition("]")[2])
+    unknown, _, err = state("show", redis_server.url, "#00000000")
 
     assert (code, by_mark, unknown) == (1, 1, 2)
     assert "damaged" in shown
@@ -96,11 +83,11 @@ def test_show_takes_the_mark_that_others_print(tmp_path, manager, redis_server, 
     assert "no conversations have the mark" in err
 
 
-def test_show_tells_what_is_stored_and_not_what_it_is_read_as(tmp_path, redis_server, client):
+def test_show_tells_what_is_stored_and_not_what_it_is_read_as(state, redis_server, client):
     """Nothing is made up, and nothing left out, of what another service wrote."""
     client.set(KEY, json.dumps({**json.loads(ORIGIN), "_validation": {"attempts": 7}}))
 
-    code, out, _ = run(tmp_path, "show", redis_server.url, KEY, "--json")
+    code, out, _ = state("show", redis_server.url, KEY, "--json")
 
     told = json.loads(out)
     assert (code, told["kind"]) == (0, "headless")
@@ -120,11 +107,11 @@ def test_show_tells_what_is_stored_and_not_what_it_is_read_as(tmp_path, redis_se
         (("diff", "URL", KEY, "/"), "no file /"),
     ],
 )
-def test_what_was_typed_wrong_is_told(tmp_path, manager, redis_server, words, says):
+def test_what_was_typed_wrong_is_told(state, manager, redis_server, words, says):
     """By its place, and with what is right."""
     words = [word.replace("URL", redis_server.url) for word in words]
 
-    code, _, err = run(tmp_path, *words)
+    code, _, err = state(*words)
 
     assert code in (2, 4)
     assert says in err
@@ -139,22 +126,20 @@ def test_what_was_typed_wrong_is_told(tmp_path, manager, redis_server, words, sa
         (("lint", "docs"), "no Python file"),
     ],
 )
-def test_what_was_typed_wrong_is_told_before_a_server_is_asked(tmp_path, words, says):
+def test_what_was_typed_wrong_is_told_before_a_server_is_asked(state, words, says):
     """Likewise."""
-    code, _, err = run(tmp_path, *words)
+    code, _, err = state(*words)
 
     assert code == 2
     assert says in err
 
 
-def test_tail_tells_once_of_what_is_no_conversation(tmp_path, manager, redis_server, client):
+def test_tail_tells_once_of_what_is_no_conversation(state, manager, redis_server, client):
     """And before, what it watches."""
     client.rpush("channel:list", "a")
     client.expire("channel:list", 100)
 
-    code, out, err = run(
-        tmp_path, "tail", redis_server.url, "--interval-s", "0.1", "--duration", "1"
-    )
+    code, out, err = state("tail", redis_server.url, "--interval-s", "0.1", "--duration", "1")
 
     assert (code, out) == (0, "")
     assert "watching 2 conversations" in err
@@ -168,24 +153,24 @@ def test_tail_tells_once_of_what_is_no_conversation(tmp_path, manager, redis_ser
         ("", 2, "no URL"),
     ],
 )
-def test_server_that_cannot_be_asked_is_named_without_its_password(tmp_path, url, code, says):
+def test_server_that_cannot_be_asked_is_named_without_its_password(state, url, code, says):
     """What was typed wrong, and what is right."""
-    found, _, err = run(tmp_path, "verify", url)
+    found, _, err = state("verify", url)
 
     assert found == code
     assert says in err
     assert "hunter2" not in err
 
 
-def test_verify_counts_each_kind_and_fails_by_damage(tmp_path, manager, redis_server, client):
+def test_verify_counts_each_kind_and_fails_by_damage(state, manager, redis_server, client):
     """Sound, foreign, damaged, newer, of another type, without a time to live."""
-    sound, _, _ = run(tmp_path, "verify", redis_server.url)
+    sound, _, _ = state("verify", redis_server.url)
     client.set("channel:origin", ORIGIN)
     client.set("channel:damaged", client.get(KEY).replace("amount", "amouut"))
     client.set("channel:text", "hello", ex=9)
     client.rpush("channel:list", "a")
 
-    code, out, _ = run(tmp_path, "verify", redis_server.url, "--json")
+    code, out, _ = state("verify", redis_server.url, "--json")
 
     found = {kind: each["count"] for kind, each in json.loads(out).items()}
     assert (sound, code) == (0, 1)
@@ -202,15 +187,15 @@ def test_verify_counts_each_kind_and_fails_by_damage(tmp_path, manager, redis_se
     assert NUMBER not in out
 
 
-def test_diff_tells_what_differs(tmp_path, manager, redis_server, client):
+def test_diff_tells_what_differs(state, tmp_path, manager, redis_server, client):
     """Between two keys, and between a key and a file."""
     client.set("channel:2", client.get(KEY))
     kept = tmp_path / "kept.json"
     kept.write_text(client.get(KEY))
-    same, _, _ = run(tmp_path, "diff", redis_server.url, KEY, "channel:2")
+    same, _, _ = state("diff", redis_server.url, KEY, "channel:2")
     manager.update_flow_state("offer", "confirm")
 
-    code, out, _ = run(tmp_path, "diff", redis_server.url, KEY, kept)
+    code, out, _ = state("diff", redis_server.url, KEY, kept)
 
     assert (same, code) == (0, 1)
     assert 'flow_data.component: "confirm" -> "amount"' in out
@@ -242,16 +227,16 @@ def test_tail_tells_each_change_and_ends_by_an_interrupt(tmp_path, manager, redi
     assert watching.returncode == 130
 
 
-def test_migrate_tells_first_and_writes_when_told(tmp_path, manager, redis_server, client):
+def test_migrate_tells_first_and_writes_when_told(state, manager, redis_server, client):
     """Each keeps what it has left to live; the damaged are left alone."""
     client.set("channel:origin", ORIGIN, ex=77)
     client.set("channel:forever", ORIGIN)
     client.set("channel:damaged", client.get(KEY).replace("amount", "amouut"), ex=77)
     before = {key: client.get(key) for key in client.scan_iter()}
 
-    _, told, _ = run(tmp_path, "migrate", redis_server.url)
+    _, told, _ = state("migrate", redis_server.url)
     unchanged = {key: client.get(key) for key in client.scan_iter()}
-    code, out, _ = run(tmp_path, "migrate", redis_server.url, "--write", "--json")
+    code, out, _ = state("migrate", redis_server.url, "--write", "--json")
 
     assert "1 would be migrated" in told
     assert unchanged == before
@@ -265,7 +250,7 @@ def test_migrate_tells_first_and_writes_when_told(tmp_path, manager, redis_serve
 
 
 @pytest.fixture
-def migrated_by(redis_server, client, monkeypatch):
+def migrated_by(state, redis_server, client, monkeypatch):
     """What a migration tells, where something is done between its look and its write."""
 
     def run_it(meanwhile, *words):
@@ -277,7 +262,7 @@ def migrated_by(redis_server, client, monkeypatch):
             return found
 
         monkeypatch.setattr(stored, "looked_at", and_then)
-        code, out, err = run_within("migrate", redis_server.url, "--write", "--json", *words)
+        code, out, err = state("migrate", redis_server.url, "--write", "--json", *words)
         assert code == 0, err
         return json.loads(out)
 
@@ -389,14 +374,14 @@ def test_document_of_an_older_schema_is_counted_and_migrated(client, manager, mo
     assert client.pexpiretime(KEY) == ends_ms
 
 
-def test_failure_of_a_migration_tells_neither_key_nor_value(start_server):
+def test_failure_of_a_migration_tells_neither_key_nor_value(state, start_server):
     """redis-py puts both into what it says of a transaction that the server refused."""
     server = start_server(maxmemory_policy="noeviction")
     with connect(server.url) as full:
         full.set(KEY, ORIGIN, ex=50)
         full.config_set("maxmemory", 1)
 
-        code, out, err = run_within("migrate", server.url, "--write")
+        code, out, err = state("migrate", server.url, "--write")
 
         assert full.get(KEY) == ORIGIN
     assert code == 4
@@ -406,13 +391,13 @@ def test_failure_of_a_migration_tells_neither_key_nor_value(start_server):
 
 @pytest.mark.parametrize("command", ["verify", "migrate", "migrate --write", "tail --duration 0.3"])
 def test_key_that_is_no_text_is_told_and_the_others_are_looked_at(
-    manager, redis_server, client, command
+    state, manager, redis_server, client, command
 ):
     """Its bytes are nobody's text, so it has a mark alone."""
     client.set(b"channel:\xff\xfe", ORIGIN, ex=77)
     name, *options = command.split()
 
-    code, out, err = run_within(name, redis_server.url, *options)
+    code, out, err = state(name, redis_server.url, *options)
 
     assert code == 0, err
     assert "Traceback" not in err
@@ -425,15 +410,15 @@ def test_key_that_is_no_text_is_told_and_the_others_are_looked_at(
     assert name != "tail" or "watching 2 conversations" in err
 
 
-def test_key_that_is_no_text_is_shown_by_its_mark_and_as_it_is(redis_server, client):
+def test_key_that_is_no_text_is_shown_by_its_mark_and_as_it_is(state, redis_server, client):
     """By its bytes as well, as a shell hands them over."""
     key = b"channel:\xff\xfe"
     client.set(key, ORIGIN, ex=77)
 
-    by_mark, _, _ = run_within("show", redis_server.url, "#" + masked_key(key).partition("#")[2])
-    by_bytes, out, err = run_within("show", redis_server.url, os.fsdecode(key))
-    missing, _, told = run_within("show", redis_server.url, os.fsdecode(b"channel:\xfd"))
-    watching, _, _ = run_within(
+    by_mark, _, _ = state("show", redis_server.url, "#" + masked_key(key).partition("#")[2])
+    by_bytes, out, err = state("show", redis_server.url, os.fsdecode(key))
+    missing, _, told = state("show", redis_server.url, os.fsdecode(b"channel:\xfd"))
+    watching, _, _ = state(
         "tail", redis_server.url, os.fsdecode(b"channel:\xff*"), "--duration", "0.2"
     )
 
@@ -481,7 +466,7 @@ def test_value_that_has_grown_since_is_read_in_part(client, monkeypatch):
     assert client.info("stats")["total_net_output_bytes"] < 1.1 * MIB
 
 
-def test_refusal_is_told_as_one_and_not_as_another_type(client, redis_server):
+def test_refusal_is_told_as_one_and_not_as_another_type(state, client, redis_server):
     """A user who may list the keys, and read none."""
     client.set(KEY, ORIGIN, ex=50)
     client.acl_setuser(
@@ -489,7 +474,7 @@ def test_refusal_is_told_as_one_and_not_as_another_type(client, redis_server):
     )
     try:
         url = redis_server.url.replace("redis://", "redis://lister:x@")
-        code, out, err = run_within("verify", url)
+        code, out, err = state("verify", url)
     finally:
         client.acl_deluser("lister")
 
@@ -498,7 +483,7 @@ def test_refusal_is_told_as_one_and_not_as_another_type(client, redis_server):
     assert NUMBER not in out + err
 
 
-def test_tail_hides_a_part_that_is_named_by_a_person(manager, redis_server, client):
+def test_tail_hides_a_part_that_is_named_by_a_person(state, manager, redis_server, client):
     """Parts may be named by whatever another service likes."""
     done = threading.Event()
 
@@ -510,7 +495,7 @@ def test_tail_hides_a_part_that_is_named_by_a_person(manager, redis_server, clie
 
     writer = threading.Thread(target=write)
     writer.start()
-    _, out, _ = run_within("tail", redis_server.url, "--interval-s", "0.1", "--duration", "1")
+    _, out, _ = state("tail", redis_server.url, "--interval-s", "0.1", "--duration", "1")
     done.set()
     writer.join()
 
@@ -518,20 +503,20 @@ def test_tail_hides_a_part_that_is_named_by_a_person(manager, redis_server, clie
     assert "263" not in out
 
 
-def test_file_name_that_is_too_long_is_a_key(manager, redis_server):
+def test_file_name_that_is_too_long_is_a_key(state, manager, redis_server):
     """It is not told what the system says of it, which repeats it."""
-    code, out, err = run_within("diff", redis_server.url, KEY, "9" * 300)
+    code, out, err = state("diff", redis_server.url, KEY, "9" * 300)
 
     assert code == 2
     assert "there is no conversation" in err
     assert "999" not in out + err
 
 
-def test_lint_of_our_own_house_finds_nothing_raw(tmp_path):
+def test_lint_of_our_own_house_finds_nothing_raw(state):
     """And of what is not there, it says so."""
-    own, out, _ = run(tmp_path, "lint", "workbench")
-    load, more, _ = run(tmp_path, "lint", "loadtests")
-    missing, _, err = run(tmp_path, "lint", "nowhere")
+    own, out, _ = state("lint", "workbench")
+    load, more, _ = state("lint", "loadtests")
+    missing, _, err = state("lint", "nowhere")
 
     assert (own, load, missing) == (0, 0, 2), out + more
     assert "nowhere" in err
