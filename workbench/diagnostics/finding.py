@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -310,9 +311,9 @@ def evaluate(run: Run, *rules: str) -> Findings:
     Raises:
         UsageError: there is no such rule.
     """
-    late = lateness(run)
+    late = cache(lambda: lateness(run))  # a pass alone asks for it
     findings = [
-        _judge(rule, run, broken_off(run) or ("" if rule.holds_if_late else late))
+        _judge(rule, run, late)
         for rule in ([RULES[each] for each in rules] if rules else RULES.values())
     ]
     kind = Findings if run.loaded else SampledFindings
@@ -398,19 +399,21 @@ def lateness(run: Run) -> str:
         return f"whether the load kept up is not known: {error}"
 
 
-def _judge(rule: Rule, run: Run, doubt: str) -> Finding:
+def _judge(rule: Rule, run: Run, late: Callable[[], str]) -> Finding:
     try:
         judgement = _judged(rule, run)
     except UntoldError as untold:
         judgement = untold.judgement
     except RunError as error:
         judgement = unknown(f"the run cannot be judged: {error}", "run it again")
-    if judgement.verdict == "pass" and doubt:
-        judgement = unknown(
-            f"{judgement.says}; but that does not hold: {doubt}",
-            "run it again, to its end" if broken_off(run) else LATE,
-            judgement.evidence,
-        )
+    if judgement.verdict == "pass":
+        broken = broken_off(run)
+        if doubt := broken or ("" if rule.holds_if_late else late()):
+            judgement = unknown(
+                f"{judgement.says}; but that does not hold: {doubt}",
+                "run it again, to its end" if broken else LATE,
+                judgement.evidence,
+            )
     return Finding(
         rule=rule.id,
         title=rule.title,
