@@ -18,6 +18,7 @@ REQUIRE ?=
 SLOW ?=
 # In a container one often is root, and Jupyter then wants to be told that this is meant.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
+BY_FILE = --dist loadfile --no-loadscope-reorder
 PYTEST = $(BIN)/python -m pytest $(SLOW) $(foreach name,$(REQUIRE),--require $(name))
 
 .PHONY: help demo test test-full lint types contracts pytest docs look picture golden lab lock clean
@@ -46,8 +47,9 @@ contracts: .venv/.ready ## which room may import which
 	@$(BIN)/lint-imports --no-cache --config pyproject.toml
 
 pytest: .venv/.ready ## tests: units, real servers, a headless load, notebooks
-	@$(PYTEST) -m "not alone" --numprocesses 4 --dist loadfile --no-loadscope-reorder
-	@$(PYTEST) -m alone
+	@$(PYTEST) -m "not quiet and not alone" --numprocesses 4 $(BY_FILE)
+	@$(PYTEST) -m quiet --numprocesses 2 $(BY_FILE)
+	@$(if $(SLOW),$(PYTEST) -m alone)
 
 docs: .venv/.ready ## write the generated pages of docs/reference again, and the gallery
 	@$(BIN)/python scripts/generate_docs.py

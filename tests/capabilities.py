@@ -149,6 +149,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "whole_command: on a second engine it is slow; see pytest_collection_modifyitems"
     )
+    config.addinivalue_line("markers", "quiet: keeps time: one more may run beside it")
     config.addinivalue_line("markers", "alone: measures, so that no other test may run beside it")
     config.addinivalue_line("markers", "slow: left out unless --slow is given")
     config.addinivalue_line(

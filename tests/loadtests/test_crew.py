@@ -12,7 +12,7 @@ import pytest
 from tests.loadtests.test_headless import locust, table
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.whole_command, pytest.mark.alone]
+pytestmark = [pytest.mark.whole_command, pytest.mark.quiet]
 
 _ports = count(21_950)
 

@@ -22,7 +22,7 @@ from workbench.runs.schema import OUTCOMES, TABLES
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIO = ROOT / "loadtests" / "steady.py"
 
-pytestmark = [pytest.mark.whole_command, pytest.mark.alone]
+pytestmark = [pytest.mark.whole_command, pytest.mark.quiet]
 
 
 def locust(url, *options):

@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 ROOT = Path(__file__).resolve().parents[2]
 PORT = "--web-port"
 
-pytestmark = [pytest.mark.whole_command, pytest.mark.alone]
+pytestmark = [pytest.mark.whole_command, pytest.mark.quiet]
 
 
 class Locust:

@@ -20,7 +20,7 @@ from workbench.benches.stalls import MEASURE_S, TURNS_PER_S, stall, stalled_load
 from workbench.server.process import PrivateServer
 from workbench.server.profiles import profile
 
-pytestmark = [pytest.mark.whole_command, pytest.mark.alone]
+pytestmark = [pytest.mark.whole_command, pytest.mark.quiet]
 
 # Of stock Locust, 25 turns/s each: so few that those whom a stall holds up are under 1 % of its
 # requests.

@@ -9,7 +9,7 @@ from tests.commands import processes_below, under_load, workbench
 from tests.waiting import wait_until
 from workbench.runs.run import Run
 
-pytestmark = [pytest.mark.whole_command, pytest.mark.alone]
+pytestmark = [pytest.mark.whole_command, pytest.mark.quiet]
 
 SMALL = """
 name = "small"
