@@ -152,9 +152,10 @@ def test_conversations_of_a_closed_loop_go_turn_by_turn(closed):
 
 
 def test_closed_loop_ends_with_its_time(closed):
-    """What was sent before the end is completed; nothing is sent after it."""
+    """What was sent before the end is completed; nothing is taken up after it."""
     for played_out in closed.values():
-        assert all(clock["send_s"] < 1.0 for clock in played_out["clocks"])
+        # A busy machine may come between looking at the clock and sending.
+        assert all(clock["send_s"] < 1.0 + SERVICE_S for clock in played_out["clocks"])
         assert played_out["completed"] == played_out["due"]
         assert played_out["unsent"] == []
 

@@ -62,7 +62,7 @@ def test_restart_under_load_loses_nothing_and_is_on_record(carried_out):
     (killed,) = faults.itertuples()
 
     assert (killed.label, killed.elapsed_s) == ("kill", pytest.approx(2.0, abs=0.5))
-    assert killed.duration_s >= 0.7
+    assert killed.elapsed_s + killed.duration_s >= 2.7  # a kill that comes late is not put off
     assert run.samples["run_id"].nunique() == 2
     assert set(outcomes(run).index) <= {"ok", "duplicate", "expired"}
     assert verdict_of(run, "lost-updates") == "pass"
