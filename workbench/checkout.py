@@ -14,6 +14,7 @@ __all__ = [
     "find_notebook",
     "loadtests_dir",
     "local_folder",
+    "measurements_dir",
     "mixes_dir",
     "notebooks_dir",
     "runs_dir",
@@ -58,6 +59,11 @@ def slo_file() -> Path:
 def notebooks_dir() -> Path:
     """The folder of the notebooks."""
     return _beside("notebooks")
+
+
+def measurements_dir() -> Path:
+    """The measurements that come with the workbench, each from the machine that it names."""
+    return _beside("measurements")
 
 
 def find_notebook(name: str) -> Path:

@@ -90,7 +90,7 @@ def test_browser_ends_with_us(page, stand_in, tmp_path):
         "import sys; from pathlib import Path; from workbench.browser import print_page\n"
         "print_page(Path(sys.argv[1]), Path(sys.argv[1] + '.pdf'))"
     )
-    environment = {"PATH": f"{program.parent}:/usr/bin:/bin"}
+    environment = {"PATH": f"{program.parent}:/usr/bin:/bin", "TMPDIR": str(tmp_path)}
     process = subprocess.Popen([sys.executable, "-c", code, page], env=environment)
     wait_until((tmp_path / "started").exists, timeout_s=20, why="it prints")
 

@@ -5,24 +5,19 @@ Every process dies with this one. What was recorded is sealed however the run en
 invalid, interrupted or failed.
 """
 
-import platform
 import secrets
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from redis.exceptions import RedisError
 
-from workbench import __version__
-from workbench.checkout import loadtests_dir
 from workbench.errors import (
     RunFailedError,
     ServerNotReadyError,
@@ -47,6 +42,7 @@ from workbench.server.guard import admit, parse_target
 from workbench.server.process import PrivateServer, tail
 from workbench.server.profiles import INSTRUMENTS
 from workbench.state import redact
+from workbench.telemetry.circumstances import commit_of_checkout, versions
 from workbench.telemetry.host import describe_host, host_of_server
 from workbench.telemetry.keyspace import ACL_RULES, NOTE, left_behind, notes_of, put_back, refusal
 from workbench.telemetry.onlooker import onlooker
@@ -57,7 +53,6 @@ __all__ = ["carry_out", "keep", "sample"]
 
 Say = Callable[[str], None]
 
-_LIBRARIES: Final = ("redis", "hiredis", "locust", "gevent", "pandas", "pyarrow", "msgspec")
 _POLL_S: Final = 0.1
 _FIRST_SAMPLE_S: Final = 30.0
 _UNREACHABLE_S: Final = 5.0
@@ -295,14 +290,14 @@ def _recording(
         clock = Clock()
         run_dir = _make_run_dir(out, str(experiment["name"]))
         frame.enter_context(hold(run_dir))
-        commit, dirty = _commit()
+        commit, dirty = commit_of_checkout()
         manifest = Manifest(
             run_id=run_dir.name,
             status="running",
             experiment=experiment,
             seed=seed,
             started_unix_s=clock.unix_s(),
-            versions=_versions(),
+            versions=versions(),
             commit=commit,
             dirty=dirty,
             host=describe_host(run_dir),
@@ -579,26 +574,3 @@ def _host_of(url: str, here: dict[str, Any], known: Mapping[str, Any]) -> dict[s
 
 def _host_seen(found: Host | None, here: dict[str, Any]) -> dict[str, Any]:
     return {} if found is None else here | msgspec.structs.asdict(found)
-
-
-def _versions() -> dict[str, str]:
-    versions = {"workbench": __version__, "python": platform.python_version()}
-    return versions | {name: version(name) for name in _LIBRARIES}
-
-
-def _commit() -> tuple[str, bool]:
-    def git(*words: str) -> str:
-        reply = subprocess.run(
-            ["git", *words],  # noqa: S607
-            cwd=loadtests_dir().parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-        return reply.stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
-    except (OSError, subprocess.SubprocessError):
-        return "", False
