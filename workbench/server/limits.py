@@ -154,7 +154,7 @@ def _undone() -> Iterator[list[Callable[[], None]]]:
 
 def _tree(controller: str, root: Path) -> _Tree:
     """Where the controller's tree is mounted, and our own cgroup in it."""
-    own = {}
+    own: dict[str, str] = {}
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, names, path = line.split(":", 2)
         own |= dict.fromkeys(names.split(","), path)
@@ -185,10 +185,7 @@ def _made(
     tree: _Tree, controllers: list[str], name: str, root: Path, undo: list[Callable[[], None]]
 ) -> Path:
     """A new cgroup below our own; of v2 below the nearest one that hands the controllers down."""
-    if tree.version == 1:
-        parent = tree.own
-    else:
-        parent = _handing_down(tree, controllers, undo)
+    parent = tree.own if tree.version == 1 else _handing_down(tree, controllers, undo)
     _sweep(parent, root)
     folder = parent / name
     try:
