@@ -246,6 +246,7 @@ def _grid(
     words = ["workbench lab memory", "--quick" if name == _QUICK else f"--grid {name}"]
     words += [f"--engine {engine}"] if engine else []
     words += [f"--seed {seed}"] if seed is not None else []
+    words += [f"--out {near(out)}"] if out else []
     words += [f"--markdown {near(markdown)}"] if markdown else []
     head = [""]
 

@@ -40,7 +40,7 @@ Stage = Literal["", "fill", "writes", "rewrite"]
 
 _MAXMEMORY_MIN: Final = 4 * MIB
 _WRITES_MAX: Final = 100_000
-_VALUE_MAX: Final = 16 * MIB
+_VALUE_MAX: Final = MIB
 _FILL_BATCH: Final = 20
 _FILL_STEP: Final = MIB  # of values, from one look at the server to the next
 _FILL_BUFFER: Final = MIB // 4
@@ -91,16 +91,17 @@ class Cell:
 
     def __post_init__(self) -> None:
         bounds: dict[str, tuple[float | None, float, float]] = {
-            "maxmemory_bytes": (self.maxmemory_bytes, _MAXMEMORY_MIN, 1 << 40),
-            "limit_bytes": (self.limit_bytes, _MAXMEMORY_MIN, 1 << 40),
+            "maxmemory": (self.maxmemory_bytes, _MAXMEMORY_MIN, 1 << 40),
+            "limit": (self.limit_bytes, _MAXMEMORY_MIN, 1 << 40),
             "writes_per_s": (self.writes_per_s, 0, _WRITES_MAX),
             "value_bytes": (self.value_bytes, VALUE_BYTES_MIN, _VALUE_MAX),
             "hot_share": (self.hot_share, 0, 1),
-            "cpu_share": (self.cpu_share, CPU_SHARE_MIN, 1024),
+            "vcpu": (self.cpu_share, CPU_SHARE_MIN, 1024),
         }
         for name, (value, least, most) in bounds.items():
             if value is not None and not least <= value <= most:
-                shown = format_bytes if name.endswith("bytes") else "{:g}".format
+                size = name in ("maxmemory", "limit", "value_bytes")
+                shown = format_bytes if size else "{:g}".format
                 raise UsageError(
                     f"{name} is {shown(value)}, outside {shown(least)} to {shown(most)}"
                 )
@@ -260,6 +261,7 @@ class _Trial:
 
     def _fill(self) -> None:
         cell = self._cell
+        self._progress(f"filling {format_bytes(cell.maxmemory_bytes)}")
         sessions, number = Sessions(cell.value_bytes, cell.seed), 0
         step = max(_FILL_BATCH, min(cell.maxmemory_bytes // 100, _FILL_STEP) // cell.value_bytes)
         with socket.create_connection(("127.0.0.1", _port(self._server)), timeout=30) as connection:
@@ -270,8 +272,6 @@ class _Trial:
                 if info["mem_aof_buffer"] > _FILL_BUFFER:
                     time.sleep(0.005)
                     continue
-                share = info["used_memory"] / cell.maxmemory_bytes
-                self._progress(f"filling: {100 * min(1.0, share):.0f} % of the cap")
                 for start in range(number, number + step, _FILL_BATCH):
                     _send(connection, [sessions.write(start + i) for i in range(_FILL_BATCH)])
                     number = start + _FILL_BATCH
@@ -355,6 +355,7 @@ class _Writer:
                 [sys.executable, "-m", "workbench.lab.writer"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
                 start_new_session=True,  # Ctrl-C is for us; it ends when its input closes
                 preexec_fn=die_with_parent(),  # noqa: PLW1509
@@ -386,7 +387,9 @@ class _Writer:
         """Have it end, and tell what it achieved."""
         if self._process is None:
             return Written()
-        told, _ = self._process.communicate(timeout=30)
+        told, complaint = self._process.communicate(timeout=30)
+        if self._process.returncode:
+            raise RunFailedError(f"the writer broke off: {complaint.strip().splitlines()[-1:]}")
         return Written(**json.loads(told)) if told else Written()
 
 
@@ -415,7 +418,7 @@ def _check_machine(cell: Cell, folder: Path) -> None:
                 f"{what if what == 'is free' else f'is what {what}'}: take a smaller one"
             )
     kind = filesystem(folder)
-    if kind in _IN_MEMORY:
+    if kind in _IN_MEMORY and cell.limit_bytes is not None:
         raise UsageError(
             f"{folder} is kept in memory ({kind}), where the server's files would count as its own "
             "memory; name a folder on a disk with TMPDIR"

@@ -4,6 +4,7 @@ Sessions as the laboratory writes them: keys, values of one length, and their co
 Importing it costs nothing: the writer is a process of its own, which has to start fast.
 """
 
+from itertools import islice
 from random import Random
 from typing import Final
 
@@ -16,6 +17,8 @@ VALUE_BYTES_MIN: Final = 64
 """The shortest value that is still JSON with a name and a text."""
 
 _TEXTS: Final = 256
+_KEPT_BYTES: Final = 16 * 1024 * 1024  # fewer texts of longer values
+_STREAM_BYTES: Final = 64 * 1024  # of words, from which the texts are cut
 _WORDS: Final = tuple(
     word
     for line in (
@@ -41,24 +44,27 @@ class Sessions:
 
     def __init__(self, value_bytes: int, seed: int) -> None:
         random = Random(f"sessions {seed}")
-        texts = (_text(value_bytes, random) for _ in range(_TEXTS))
+        room = value_bytes - len(b'{"data": ""}')
+        stream = _words(room + _STREAM_BYTES, random)
+        starts = [random.randrange(_STREAM_BYTES) for _ in range(_TEXTS)]
+        texts = (b'{"data": "%b"}' % stream[start : start + room] for start in starts)
+        count = max(1, min(_TEXTS, _KEPT_BYTES // value_bytes))
         self._ends = [
             b"\r\n$%d\r\n%b\r\n$2\r\nEX\r\n$%d\r\n%d\r\n"
-            % (len(text), text, len(str(TTL_S)), TTL_S)
-            for text in texts
+            % (value_bytes, text, len(str(TTL_S)), TTL_S)
+            for text in islice(texts, count)
         ]
 
     def write(self, number: int) -> bytes:
         """The command that writes session ``number``."""
-        return b"*5\r\n$3\r\nSET\r\n$20\r\nchannel:wb-%09d%b" % (
-            number,
-            self._ends[number % _TEXTS],
-        )
+        end = self._ends[number % len(self._ends)]
+        return b"*5\r\n$3\r\nSET\r\n$20\r\nchannel:wb-%09d%b" % (number, end)
 
 
-def _text(length: int, random: Random) -> bytes:
-    words: list[str] = []
-    room = length - len('{"data": ""}')
-    while sum(map(len, words)) < room:
-        words.append(f"{random.choice(_WORDS)} {random.randrange(10**6)} ")
-    return b'{"data": "%b"}' % "".join(words)[:room].encode()
+def _words(length: int, random: Random) -> bytes:
+    """So much text: a word, a number, a word."""
+    shortest = min(map(len, _WORDS)) + len(" 0 ")
+    told = [
+        f"{random.choice(_WORDS)} {random.randrange(10**6)} " for _ in range(1 + length // shortest)
+    ]
+    return "".join(told)[:length].encode()

@@ -155,9 +155,17 @@ def _note_errors(written: Written, replies: bytes) -> None:
             written.refusal = written.refusal or line[1:].decode(errors="replace")
 
 
+def _write_as_told(line: str, input_: int) -> Written:
+    given = Plan(**json.loads(line))
+    try:
+        connection = socket.create_connection(("127.0.0.1", given.port))
+    except ConnectionError:  # it was killed before the first write
+        return Written()
+    with connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return write(given, connection, input_)
+
+
 if __name__ == "__main__":
-    if line := sys.stdin.readline():
-        given = Plan(**json.loads(line))
-        with socket.create_connection(("127.0.0.1", given.port)) as connected:
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            json.dump(asdict(write(given, connected, sys.stdin.fileno())), sys.stdout)
+    if plan := sys.stdin.readline():
+        json.dump(asdict(_write_as_told(plan, sys.stdin.fileno())), sys.stdout)
