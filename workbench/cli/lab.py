@@ -277,7 +277,9 @@ def _grid(
 
         write_whole(markdown, grid_page(made).encode())
     if as_json:
-        tell(made.rows)
+        import msgspec
+
+        tell(msgspec.to_builtins(made) | {"file": str(path.resolve())})
     else:
         _tell_grid(made)
         for each in (path, markdown):

@@ -7,6 +7,7 @@ cell is said beside it, and held against what came of it.
 
 import itertools
 import math
+import re
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,7 @@ _SIZES: Final = ("maxmemory", "limit", "task_memory")
 _NUMBERS: Final = ("maxmemory_share", "writes_per_s", "hot_share", "vcpu")
 _LISTED: Final = (*_SIZES, *_NUMBERS, "value_bytes", "new_keys", "engine")
 _CELL: Final = (*_LISTED, "label", "expected", "repeat")
+_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
 _REPEAT_MAX: Final = 100
 _CELLS_MAX: Final = 1000
 _START_BYTES: Final = 20 * MIB  # a cell takes as long before it begins as to fill so much
@@ -312,6 +314,10 @@ def _grid(content: Mapping[str, Any], path: Path, seed: int | None) -> Grid:
     for key, value in (("name", name), ("question", question)):
         if not isinstance(value, str):
             raise GridError(f"{path}: {key} is {value!r}, and not a text")
+    if not _NAME.fullmatch(name):
+        raise GridError(
+            f"{path}: name is {name!r}; a file is named after it, so it has letters, digits and ._-"
+        )
     given = content.get("seed", 1)
     if not isinstance(given, int) or isinstance(given, bool) or given < 0:
         raise GridError(f"{path}: seed is {given!r}, and not a whole number")

@@ -46,6 +46,7 @@ _FILL_STEP: Final = MIB  # of values, from one look at the server to the next
 _FILL_BUFFER: Final = MIB // 4
 _LEAD_S: Final = 0.5  # of writes, before the fork
 _INFO_S: Final = 0.1
+_TOLD_S: Final = 0.02  # of less no rate is told
 _SLOWEST_BYTES_PER_S: Final = 2e6  # of a rewrite, on a whole core; below it something is wrong
 _DISK: Final = 3.5  # the file of the fill, its rewrite, and what is written meanwhile
 _PEAK: Final = 2.5  # what a server takes at most while it rewrites, of its cap
@@ -122,7 +123,7 @@ class Measured(Cell):
         aof_buffer_bytes: the highest ``mem_aof_buffer`` that was seen.
         fork_s: for which the server stood still.
         rewrite_s: as long as the child lived.
-        written_per_s: as achieved meanwhile.
+        written_per_s: as achieved meanwhile; None if it was killed within a moment.
         base_bytes: of the new base file.
         killed: whether the kernel killed the server, or its child, for want of memory.
         killed_in: the stage: ``fill``, ``writes`` before the rewrite, or ``rewrite``; else empty.
@@ -333,7 +334,8 @@ class _Trial:
     def _conclude(self, sampled: Sampled, written: Written, ended_s: float) -> None:
         if self._fork_s:
             begun_s, over_s = sampled.child_s or (self._fork_s, ended_s)
-            self.found["written_per_s"] = written.per_s(begun_s, over_s)
+            if over_s - begun_s > _TOLD_S:
+                self.found["written_per_s"] = written.per_s(begun_s, over_s)
             if not self.found["killed"]:
                 self.found["rewrite_s"] = over_s - begun_s
         if self._cgroup is not None:

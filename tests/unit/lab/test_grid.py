@@ -155,6 +155,7 @@ def test_what_makes_no_sense_is_refused_by_its_place(write, table, says):
     [
         ('nmae = "x"\n', "unknown key 'nmae'; did you mean 'name'"),
         ("seed = 1.5\n", "seed is 1.5, and not a whole number"),
+        ('name = "../x"\n', r"name is '\.\./x'; a file is named after it"),
         ("name = 3\n", "name is 3, and not a text"),
         ("name = \n", "is not TOML"),
     ],
