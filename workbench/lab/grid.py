@@ -35,7 +35,7 @@ KIND: Final = "memory-grid"
 _EXPECTED: Final = ("killed", "survives")
 _TOP: Final = ("name", "question", "seed", "cells")
 _SIZES: Final = ("maxmemory", "limit", "task_memory")
-_NUMBERS: Final = ("maxmemory_share", "writes_per_s", "hot_share", "vcpu")
+_NUMBERS: Final = ("maxmemory_share", "writes_per_s", "hot_share", "length_spread", "vcpu")
 _LISTED: Final = (*_SIZES, *_NUMBERS, "value_bytes", "new_keys", "engine")
 _CELL: Final = (*_LISTED, "label", "expected", "repeat")
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
@@ -400,6 +400,7 @@ def _cell(given: dict[str, Any], where: str, seed: int) -> Cell:
         hot_share=given.get("hot_share", 0.1),
         cpu_share=given.get("vcpu"),
         new_keys=given.get("new_keys", False),
+        length_spread=given.get("length_spread", 0.0),
         seed=seed,
     )
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from random import Random
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -41,6 +42,7 @@ Stage = Literal["", "fill", "writes", "rewrite"]
 _MAXMEMORY_MIN: Final = 4 * MIB
 _WRITES_MAX: Final = 100_000
 _VALUE_MAX: Final = MIB
+_SPREAD_MAX: Final = 0.9
 _FILL_BATCH: Final = 20
 _FILL_STEP: Final = MIB  # of values, from one look at the server to the next
 _FILL_BUFFER: Final = MIB // 4
@@ -48,7 +50,7 @@ _LEAD_S: Final = 0.5  # of writes, before the fork
 _INFO_S: Final = 0.1
 _TOLD_S: Final = 0.02  # of less no rate is told
 _SLOWEST_BYTES_PER_S: Final = 2e6  # of a rewrite, on a whole core; below it something is wrong
-_DISK: Final = 3.5  # the file of the fill, its rewrite, and what is written meanwhile
+_DISK: Final = 4.5  # the file of the fill, written twice, its rewrite, what is written meanwhile
 _PEAK: Final = 2.5  # what a server takes at most while it rewrites, of its cap
 _IN_MEMORY: Final = ("tmpfs", "ramfs")
 _NOT_REACHED: Final = (
@@ -74,7 +76,10 @@ class Cell:
         maxmemory_bytes: the server's cap.
         limit_bytes: of its memory, as a container's; None for none.
         writes_per_s: as they come due, whether the server keeps up or not.
-        value_bytes: length of each value; all are equally long.
+        value_bytes: length of a value, on average.
+        length_spread: how far lengths lie from that at most, of it; 0 if all are equally long.
+            Otherwise all sessions are written once more after the fill, in any order, as
+            conversations are: it leaves gaps between them, which a fill alone does not.
         hot_share: share of the writes that go to a tenth of the keys; 0.1 is uniform.
         cpu_share: of one core; None for as much as there is.
         new_keys: whether what is written are new sessions, for which others are evicted.
@@ -88,6 +93,7 @@ class Cell:
     hot_share: float = 0.1
     cpu_share: float | None = None
     new_keys: bool = False
+    length_spread: float = 0.0
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -97,6 +103,7 @@ class Cell:
             "writes_per_s": (self.writes_per_s, 0, _WRITES_MAX),
             "value_bytes": (self.value_bytes, VALUE_BYTES_MIN, _VALUE_MAX),
             "hot_share": (self.hot_share, 0, 1),
+            "length_spread": (self.length_spread, 0, _SPREAD_MAX),
             "vcpu": (self.cpu_share, CPU_SHARE_MIN, 1024),
         }
         for name, (value, least, most) in bounds.items():
@@ -263,23 +270,35 @@ class _Trial:
     def _fill(self) -> None:
         cell = self._cell
         self._progress(f"filling {format_bytes(cell.maxmemory_bytes)}")
-        sessions, number = Sessions(cell.value_bytes, cell.seed), 0
+        sessions = Sessions(cell.value_bytes, cell.seed, cell.length_spread)
+        number = 0
         step = max(_FILL_BATCH, min(cell.maxmemory_bytes // 100, _FILL_STEP) // cell.value_bytes)
         with socket.create_connection(("127.0.0.1", _port(self._server)), timeout=30) as connection:
-            while not (info := self._client.info("everything"))["evicted_keys"]:
-                # While the disk is behind, what is not yet in the file is kept in a buffer beside
-                # the data. A fill is much faster than life: unpaced, the buffer grew to 30 MiB, and
-                # the allocator kept that for 10 s more (340 MiB, Redis 7.0.15, 2026-11-26).
-                if info["mem_aof_buffer"] > _FILL_BUFFER:
-                    time.sleep(0.005)
-                    continue
+            while not self._caught_up()["evicted_keys"]:
                 for start in range(number, number + step, _FILL_BATCH):
                     _send(connection, [sessions.write(start + i) for i in range(_FILL_BATCH)])
                     number = start + _FILL_BATCH
+            if cell.length_spread:
+                self._progress("writing every session once more")
+                random = Random(f"fill {cell.seed}")
+                for start in range(0, number, step):
+                    self._caught_up()
+                    for turn in range(start, min(number, start + step), _FILL_BATCH):
+                        drawn = [random.randrange(number) for _ in range(_FILL_BATCH)]
+                        _send(connection, [sessions.write(each, turn + each) for each in drawn])
         while self._client.info("persistence")["aof_pending_bio_fsync"]:
             time.sleep(0.02)
         self.found["keys"] = self._client.dbsize()
         self.found["used_memory_bytes"] = self._client.info("memory")["used_memory"]
+
+    def _caught_up(self) -> dict[str, Any]:
+        """Wait until the append-only file is written; the server's INFO then."""
+        # While the disk is behind, what is not yet in the file is kept in a buffer beside the
+        # data. A fill is much faster than life: unpaced, the buffer grew to 10 MiB, and the
+        # allocator kept that for 10 s more (340 MiB, Redis 7.0.15, 2026-11-26).
+        while (info := self._client.info("everything"))["mem_aof_buffer"] > _FILL_BUFFER:
+            time.sleep(0.005)
+        return dict(info)
 
     def _rewrite(self) -> None:
         cell = self._cell
@@ -379,6 +398,7 @@ class _Writer:
             keys=keys,
             hot_share=cell.hot_share,
             new_keys=cell.new_keys,
+            length_spread=cell.length_spread,
             seed=cell.seed,
         )
         if self._process is not None and self._process.stdin is not None:

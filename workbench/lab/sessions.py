@@ -4,7 +4,6 @@ Sessions as the laboratory writes them: keys, values of one length, and their co
 Importing it costs nothing: the writer is a process of its own, which has to start fast.
 """
 
-from itertools import islice
 from random import Random
 from typing import Final
 
@@ -34,30 +33,33 @@ class Sessions:
     """
     Commands that write sessions under ``channel:wb-<number>``.
 
-    Every value has the same length, so that each takes the same room in the server; its text is
-    words and digits, which the server compresses in its files as it does with conversations.
+    The text of a value is words and digits, which the server compresses in its files as it does
+    with conversations.
 
     Args:
-        value_bytes: length of a value.
+        value_bytes: length of a value, on average.
         seed: of the texts.
+        spread: how far lengths lie from the average at most, of it; 0 if all are equally long.
     """
 
-    def __init__(self, value_bytes: int, seed: int) -> None:
+    def __init__(self, value_bytes: int, seed: int, spread: float = 0.0) -> None:
         random = Random(f"sessions {seed}")
-        room = value_bytes - len(b'{"data": ""}')
-        stream = _words(room + _STREAM_BYTES, random)
-        starts = [random.randrange(_STREAM_BYTES) for _ in range(_TEXTS)]
-        texts = (b'{"data": "%b"}' % stream[start : start + room] for start in starts)
         count = max(1, min(_TEXTS, _KEPT_BYTES // value_bytes))
-        self._ends = [
-            b"\r\n$%d\r\n%b\r\n$2\r\nEX\r\n$%d\r\n%d\r\n"
-            % (value_bytes, text, len(str(TTL_S)), TTL_S)
-            for text in islice(texts, count)
-        ]
+        stream = _words(2 * value_bytes + _STREAM_BYTES, random)
+        self._ends = []
+        for index in range(count):
+            # Evenly over the range, so that their average is that of any draw.
+            beside = spread * (2 * (index + 0.5) / count - 1)
+            length = max(VALUE_BYTES_MIN, round(value_bytes * (1 + beside)))
+            start = random.randrange(_STREAM_BYTES)
+            text = b'{"data": "%b"}' % stream[start : start + length - len(b'{"data": ""}')]
+            end = (length, text, len(str(TTL_S)), TTL_S)
+            self._ends.append(b"\r\n$%d\r\n%b\r\n$2\r\nEX\r\n$%d\r\n%d\r\n" % end)
+        random.shuffle(self._ends)
 
-    def write(self, number: int) -> bytes:
-        """The command that writes session ``number``."""
-        end = self._ends[number % len(self._ends)]
+    def write(self, number: int, turn: int = 0) -> bytes:
+        """The command that writes session ``number``; in another turn it has another text."""
+        end = self._ends[(number + turn) % len(self._ends)]
         return b"*5\r\n$3\r\nSET\r\n$20\r\nchannel:wb-%09d%b" % (number, end)
 
 

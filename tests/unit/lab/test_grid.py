@@ -94,17 +94,17 @@ def test_documented_formula_gives_cap_and_limit(write):
 
 def test_documented_formula_is_in_the_grid_and_expected_to_fail():
     """And ElastiCache's quarter is in it, expected to last."""
-    planned = read_grid("memory").planned
-
-    documented = [each for each in planned if each.cell.limit_bytes == round(358.4 * MIB)]
-    by_rate = {
-        (each.cell.maxmemory_bytes // MIB, each.cell.writes_per_s, each.cell.cpu_share): each
-        for each in documented
+    found = {
+        (cell.maxmemory_bytes // MIB, cell.writes_per_s, cell.cpu_share, cell.length_spread): each
+        for each in read_grid("memory").planned
+        if (cell := each.cell).limit_bytes == round(358.4 * MIB)
     }
-    assert by_rate[340, 200, None].expected == "killed"
-    assert by_rate[340, 1000, None].expected == "killed"
-    assert by_rate[268, 1000, None].expected == "survives"
-    assert any(share == 0.35 for *_, share in by_rate)
+
+    assert found[340, 200, None, 0.5].expected == "killed"
+    assert found[340, 1000, None, 0.5].expected == "killed"
+    assert found[340, 200, 0.35, 0.0].expected == "killed"
+    assert found[340, 0, None, 0.0].expected == "survives"
+    assert found[268, 1000, None, 0.5].expected == "survives"
 
 
 def test_quick_grid_has_a_kill_and_a_control():

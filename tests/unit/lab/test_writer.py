@@ -24,6 +24,18 @@ def test_every_session_is_json_of_the_length_asked_for(length):
         assert set(json.loads(words[6])) == {"data"}
 
 
+def test_lengths_lie_around_the_average_and_change_from_turn_to_turn():
+    """As a conversation's do; on average they are what was asked for."""
+    sessions = Sessions(1024, seed=3, spread=0.5)
+
+    lengths = [len(sessions.write(number)) for number in range(256)]
+    equal = len(Sessions(1024, seed=3).write(0))
+
+    assert sum(lengths) / len(lengths) == pytest.approx(equal, abs=2)
+    assert max(lengths) - min(lengths) == pytest.approx(1024, abs=10)
+    assert len({len(sessions.write(7, turn)) for turn in range(20)}) > 10
+
+
 def test_same_seed_writes_the_same_and_another_does_not():
     assert Sessions(100, seed=3).write(5) == Sessions(100, seed=3).write(5)
     assert Sessions(100, seed=3).write(5) != Sessions(100, seed=4).write(5)
@@ -66,6 +78,7 @@ def test_rate_is_reckoned_between_two_moments():
         ({"limit_bytes": 0}, "limit is 0 B"),
         ({"writes_per_s": float("nan")}, "writes_per_s is nan"),
         ({"hot_share": 1.5}, "hot_share is 1.5, outside 0 to 1"),
+        ({"length_spread": 1}, "length_spread is 1, outside 0 to 0.9"),
         ({"cpu_share": 0}, "vcpu is 0, outside 0.01"),
         ({"value_bytes": 8}, "value_bytes is 8 B, outside 64 B to 1 MiB"),
     ],
