@@ -294,8 +294,9 @@ class _Trial:
     def _caught_up(self) -> dict[str, Any]:
         """Wait until the append-only file is written; the server's INFO then."""
         # While the disk is behind, what is not yet in the file is kept in a buffer beside the
-        # data. A fill is much faster than life: unpaced, the buffer grew to 10 MiB, and the
-        # allocator kept that for 10 s more (340 MiB, Redis 7.0.15, 2026-11-26).
+        # data, and a fill is much faster than life. Unpaced, there were 345 to 356 MiB before the
+        # fork, since the allocator keeps for 10 s what was freed; paced, 345.4 to 346.7 (340 MiB,
+        # Redis 7.0.15, 2026-11-26).
         while (info := self._client.info("everything"))["mem_aof_buffer"] > _FILL_BUFFER:
             time.sleep(0.005)
         return dict(info)
