@@ -5,6 +5,7 @@ Every error that the workbench raises on purpose, except those of ``workbench.st
     ├── UsageError              the request is wrong; nothing was started
     │   ├── AofError            a server's append-only files are not what they should be
     │   ├── ExperimentError     an experiment file or an override of it
+    │   ├── GridError           a file of cells for the laboratory
     │   ├── ParameterError      a parameter of a notebook
     │   ├── SloError            a file of service level objectives
     │   ├── BackupRefusedError  a backup is damaged, interrupted, or none of ours
@@ -12,6 +13,7 @@ Every error that the workbench raises on purpose, except those of ``workbench.st
     ├── RunError                a run directory cannot be read as what it should be
     │   └── ColumnMissingError  a table lacks a column that the reader needs
     ├── ServerError             a Redis server cannot be had
+    │   ├── LimitError          no cgroup, to limit its memory or its share of a core
     │   ├── ServerMissingError  no server binary on this machine
     │   └── ServerNotReadyError it was started, and does not answer
     ├── BackupFailedError       a backup could not be taken; nothing of it is kept
@@ -33,6 +35,8 @@ __all__ = [
     "BrowserError",
     "ColumnMissingError",
     "ExperimentError",
+    "GridError",
+    "LimitError",
     "ParameterError",
     "PlaceError",
     "ReportError",
@@ -65,6 +69,10 @@ class ExperimentError(UsageError):
     """An experiment file, or an override of it, has a key or a value that makes no sense."""
 
 
+class GridError(UsageError):
+    """A grid of the laboratory has a key or a value that makes no sense."""
+
+
 class ParameterError(UsageError):
     """A notebook has no such parameter, or the value is not of its type."""
 
@@ -91,6 +99,10 @@ class ColumnMissingError(RunError):
 
 class ServerError(WorkbenchError):
     """A Redis server cannot be had."""
+
+
+class LimitError(ServerError):
+    """No cgroup can be had here that would limit a server's memory, or its share of a core."""
 
 
 class ServerMissingError(ServerError):
