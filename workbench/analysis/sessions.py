@@ -15,12 +15,23 @@ import numpy as np
 
 from workbench.errors import UsageError, nearest
 
-__all__ = ["LAYOUTS", "Fit", "Layout", "Session", "allocated", "layout_of", "sessions_that_fit"]
+__all__ = [
+    "LAYOUTS",
+    "Fit",
+    "Layout",
+    "Session",
+    "allocated",
+    "layout_of",
+    "named_layout",
+    "sampled_layout",
+    "sessions_that_fit",
+]
 
 _EMBEDDED_REDIS: Final = 44
 _EMBEDDED_VALKEY: Final = 128
 _GROWS_ANYWAY: Final = 1.618
 _BUCKET: Final = 64
+_PAGE: Final = 4096
 _BUCKET_ENTRIES: Final = 7
 
 
@@ -57,7 +68,10 @@ class Layout:
         startup_bytes: ``used_memory`` of the empty server, with an append-only file.
         client_bytes: of a connection that is in use.
         header_bytes: that the allocator keeps beside each piece, and ``used_memory`` leaves out.
-        correction: of what a session takes, as a live sample found it; 1 as it was worked out.
+        releases: a rewrite gives the whole pages of a value back once it has written it, which
+            an engine does that was built with jemalloc.
+        extra_bytes: what a session takes besides its value, tables and all, as a live sample found
+            it; None where it is worked out.
     """
 
     name: str
@@ -66,7 +80,8 @@ class Layout:
     startup_bytes: int
     client_bytes: int
     header_bytes: int = 0
-    correction: float = 1.0
+    releases: bool = False
+    extra_bytes: float | None = None
 
     def session(
         self, value_bytes: float | Sequence[float], *, key_bytes: int, ttl: bool = True
@@ -82,8 +97,7 @@ class Layout:
         lengths = np.unique(np.asarray(value_bytes, dtype=float).ravel(), return_counts=True)
         parts = [self._one(math.ceil(length), key_bytes, ttl) for length in lengths[0]]
         key, value, objects = np.average(parts, axis=0, weights=lengths[1])
-        scale = self.correction
-        return Session(float(key * scale), float(value * scale), float(objects * scale))
+        return Session(float(key), float(value), float(objects))
 
     def tables(self, sessions: float, buckets: Sequence[int]) -> float:
         """
@@ -93,6 +107,8 @@ class Layout:
             sessions: how many are in each.
             buckets: of the table of keys, and of that of times to live if there is one.
         """
+        if self.extra_bytes is not None:
+            return 0.0
         if self.engine == "redis":
             return 8.0 * sum(buckets)
         child = allocated(_BUCKET, self.allocator)
@@ -102,10 +118,23 @@ class Layout:
         """How many keys a table of so many buckets takes before it wants to grow."""
         return buckets if self.engine == "redis" else _BUCKET_ENTRIES * buckets
 
+    def released_share(self, value_bytes: float) -> float:
+        """Of a value's pages, those that a rewrite gives back: whole ones that it has alone."""
+        if not self.releases or value_bytes < _PAGE:
+            return 0.0
+        if value_bytes % _PAGE == 0:
+            return 1.0
+        # Values of a class follow each other, so that they begin at any place of a page.
+        starts = np.arange(_PAGE // math.gcd(round(value_bytes), _PAGE)) * round(value_bytes)
+        whole = (starts + value_bytes) // _PAGE - -(-starts // _PAGE)
+        return float(np.maximum(0, whole).sum() * _PAGE / (len(starts) * value_bytes))
+
     def _one(self, length: int, key_bytes: int, ttl: bool) -> tuple[float, float, float]:
         def size(wanted: int) -> int:
             return allocated(wanted, self.allocator)
 
+        if self.extra_bytes is not None:
+            return 0, size(_header(length) + length + 1), self.extra_bytes
         if self.engine == "redis":
             entries = size(24) * (2 if ttl else 1)
             key = size(_header(key_bytes) + key_bytes + 1)
@@ -120,7 +149,7 @@ class Layout:
 
 
 LAYOUTS: Final = (
-    Layout("Redis 7.0, jemalloc", "redis", "jemalloc", 876_000, 38_100),
+    Layout("Redis 7.0, jemalloc", "redis", "jemalloc", 876_000, 38_100, releases=True),
     Layout("Valkey 9.1, jemalloc", "valkey", "jemalloc", 930_000, 17_200),
     Layout("Valkey 9.1, libc", "valkey", "libc", 998_300, 17_200, header_bytes=8),
 )
@@ -262,9 +291,35 @@ def named_layout(name: str) -> Layout:
     raise UsageError(f"there is no layout {name!r}{nearest(name, known)}")
 
 
-def corrected(layout: Layout, measured_bytes: float, expected_bytes: float) -> Layout:
-    """The layout with what a live sample found a session to take."""
-    return replace(layout, correction=layout.correction * measured_bytes / expected_bytes)
+def sampled_layout(
+    engine: str,
+    version: str,
+    allocator: str,
+    *,
+    session_bytes: float,
+    value_bytes: float | Sequence[float],
+) -> Layout:
+    """
+    The layout of a server program that is not known, by what a live sample found.
+
+    Args:
+        engine: ``redis`` or ``valkey``.
+        version: as in ``8.0.1``.
+        allocator: ``jemalloc`` or ``libc``.
+        session_bytes: what a session took, with its share of the tables.
+        value_bytes: lengths of the values that were sampled.
+    """
+    alike = next(each for each in reversed(LAYOUTS) if each.engine == engine)
+    release = ".".join(version.split(".")[:2])
+    unknown = replace(
+        alike,
+        name=f"{engine.capitalize()} {release}, {allocator}, sampled",
+        allocator=allocator,
+        extra_bytes=0.0,
+        header_bytes=8 if allocator == "libc" else 0,
+    )
+    value = unknown.session(value_bytes, key_bytes=0).value
+    return replace(unknown, extra_bytes=session_bytes - value)
 
 
 def _most(layout: Layout, room: float, each: float, buckets: Sequence[int]) -> float:

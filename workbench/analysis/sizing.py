@@ -12,7 +12,7 @@ is held beside ``used_memory``, and by which factor the copied pages differ from
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -165,6 +165,9 @@ class Law:
         fragmentation: of ``used_memory``, what is held beyond it.
         floor_bytes: that a rewrite takes without any write.
         values_factor, objects_factor: copied pages by those worked out.
+        renewed_factor: of values, where sessions begin and others are evicted: the oldest lie side
+            by side.
+        touches: pages of small objects that a write changes.
         key_us, byte_ns: that a rewrite works on a key and on a byte of the dataset.
         write_us: that the server works on a write.
         aof_s: for how long writes stay in the AOF's buffer.
@@ -179,6 +182,8 @@ class Law:
     floor_bytes: float
     values_factor: float
     objects_factor: float
+    renewed_factor: float
+    touches: float
     key_us: float
     byte_ns: float
     write_us: float
@@ -201,8 +206,9 @@ class Law:
         headers = layout.header_bytes * sessions * (3 if layout.engine == "redis" else 2)
         rewrite_s, written = self.rewrite(sessions, maxmemory_bytes, demand)
         writes = rewrite_s * written
-        values, objects = touched_bytes(fit, writes, demand)
-        copied = self.floor_bytes + self.values_factor * values + self.objects_factor * objects
+        values, objects = touched_bytes(fit, writes, demand, touches=self.touches)
+        of_values = self.renewed_factor if demand.new_keys else self.values_factor
+        copied = self.floor_bytes + of_values * values + self.objects_factor * objects
         command = demand.value_bytes + demand.key_bytes + _COMMAND_BYTES
         aof = written * command * self.aof_s
         beyond = self.fragmentation * maxmemory_bytes + headers
@@ -272,25 +278,48 @@ class Law:
         return tuple(said)
 
 
-def touched_bytes(fit: Fit, writes: float, demand: Demand) -> tuple[float, float]:
+def touched_bytes(
+    fit: Fit, writes: float, demand: Demand, *, touches: float
+) -> tuple[float, float]:
     """
-    Pages that so many writes touch, bytes: those of values, and those of the small objects.
+    Pages that so many writes have copied, bytes: those of values, and those of what leads there.
 
-    A page stays as it is while no key on it is written: the share of keys that are not, to the
-    power of how many lie on a page.
+    A page of values stays as it is while none of them is written: the share of keys that are not
+    written, to the power of how many lie on a page. Of the small objects a write touches some here
+    and there: its own, those beside it in a chain, and places in the tables.
+
+    Args:
+        fit: the sessions that are there.
+        writes: while the rewrite runs.
+        demand: their skew.
+        touches: pages of small objects by a write.
     """
-    if not fit.sessions or writes <= 0:
+    keys, session = fit.sessions, fit.session
+    if not keys or writes <= 0:
         return 0.0, 0.0
-    hot, keys = max(demand.hot_share, 1e-9), fit.sessions
-    logs = np.log(
-        _HOT_KEYS * math.exp(-writes * hot / (_HOT_KEYS * keys))
-        + (1 - _HOT_KEYS) * math.exp(-writes * (1 - hot) / ((1 - _HOT_KEYS) * keys))
-    )
-    session = fit.session
-    small = session.objects + (session.key if demand.new_keys else 0.0)
-    values = keys * session.value * -np.expm1(logs * (1 + _PAGE / session.value))
-    objects = keys * small * -np.expm1(logs * _PAGE / max(small, 1.0)) if small else 0.0
-    return float(values), float(objects)
+    hot = min(max(demand.hot_share, 0.0), 1.0)
+    unwritten = _HOT_KEYS * math.exp(-writes * hot / (_HOT_KEYS * keys)) + (
+        1 - _HOT_KEYS
+    ) * math.exp(-writes * (1 - hot) / ((1 - _HOT_KEYS) * keys))
+    if unwritten <= 0:
+        return keys * session.value, keys * small_bytes(fit, demand)
+    values = keys * session.value
+    copied = -math.expm1(math.log(unwritten) * (1 + _PAGE / session.value))
+    if released := fit.layout.released_share(session.value):
+        # A rewrite gives a value's whole pages back once it has written them: they are copied only
+        # if the write comes first. Over the rewrite that is so for a share of them.
+        each = -math.log(unwritten)
+        earlier = 1 - (1 - unwritten) / each if each > 1e-6 else each / 2
+        copied = (1 - released) * copied + released * earlier
+    pages = keys * small_bytes(fit, demand) / _PAGE
+    objects = -math.expm1(-touches * keys * (1 - unwritten) / pages)
+    return values * copied, pages * _PAGE * objects
+
+
+def small_bytes(fit: Fit, demand: Demand) -> float:
+    """What a session has beside its value and writes change: objects, its share of the tables."""
+    tables = fit.tables_bytes / fit.sessions if fit.sessions else 0.0
+    return max(1.0, fit.session.objects + tables + (fit.session.key if demand.new_keys else 0.0))
 
 
 def advised(
@@ -381,7 +410,7 @@ def fit_law(cells: pd.DataFrame, layout: Layout) -> Law:
 
 _COEFFICIENTS: Final = (
     *("program_bytes", "fragmentation", "floor_bytes", "values_factor", "objects_factor"),
-    *("key_us", "byte_ns", "write_us", "aof_s"),
+    *("renewed_factor", "touches", "key_us", "byte_ns", "write_us", "aof_s"),
 )
 
 
@@ -416,43 +445,49 @@ def _fitted(cells: pd.DataFrame, layout: Layout) -> Law:
     weights = 1 / before
     matrix = np.column_stack([np.ones(len(cells)), used]) * weights.to_numpy()[:, None]
     (program, fragmentation), _ = nnls(matrix, ((before - used - pieces) * weights).to_numpy())
-    rewrite = _fitted_rewrite(cells)
-    law = Law(
+    return Law(
         program_bytes=float(program),
         fragmentation=float(fragmentation),
-        floor_bytes=0.0,
-        values_factor=1.0,
-        objects_factor=1.0,
         aof_s=_aof_s(cells),
-        **rewrite,
+        **_fitted_copies(cells, layout),
+        **_fitted_rewrite(cells),
     )
-    touched = []
-    for _, cell in cells.iterrows():
-        demand = demand_of(cell, as_achieved=True)
-        fit = _fit_of(cell, layout)
-        touched.append(touched_bytes(fit, demand.writes_per_s * cell["rewrite_s"], demand))
-    values, objects = np.array(touched).T
-    growth = cells["peak_bytes"] - before - cells["aof_buffer_bytes"].fillna(0)
-    matrix = np.column_stack([np.ones(len(cells)), values, objects])
-    weights = 1 / cells["peak_bytes"].astype(float)
-    factors, _ = nnls(
-        matrix * weights.to_numpy()[:, None], (growth.clip(lower=0) * weights).to_numpy()
-    )
-    floor, of_values, of_objects = (float(each) for each in factors)
-    return Law(
-        **{
-            **_coefficients(law),
-            "floor_bytes": floor,
-            "values_factor": of_values,
-            "objects_factor": of_objects,
-        }
-    )
+
+
+def _fitted_copies(cells: pd.DataFrame, layout: Layout) -> dict[str, float]:
+    demands = [demand_of(cell, as_achieved=True) for _, cell in cells.iterrows()]
+    fits = [_fit_of(cell, layout) for _, cell in cells.iterrows()]
+    seconds = cells["rewrite_s"].astype(float).to_numpy()
+    peaks = cells["peak_bytes"].astype(float).to_numpy()
+    aof = cells["aof_buffer_bytes"].astype(float).fillna(0.0).to_numpy()
+    added = peaks - cells["before_bytes"].astype(float).to_numpy() - aof
+
+    def wrong(logs: np.ndarray) -> np.ndarray:
+        floor, overwritten, of_objects, touches, renewed = np.exp(logs)
+        told = []
+        for demand, fit, rewrite_s in zip(demands, fits, seconds, strict=True):
+            writes = demand.writes_per_s * rewrite_s
+            values, objects = touched_bytes(fit, writes, demand, touches=touches)
+            of_values = renewed if demand.new_keys else overwritten
+            told.append(floor + of_values * values + of_objects * objects)
+        return np.concatenate([20 * (np.array(told) - added) / peaks, 0.1 * (logs - usual)])
+
+    usual = np.log([MIB, 1.0, 1.0, 3.0, 0.8])
+    found = least_squares(wrong, usual, loss="soft_l1", f_scale=0.5)
+    names = ("floor_bytes", "values_factor", "objects_factor", "touches", "renewed_factor")
+    return dict(zip(names, (float(each) for each in np.exp(found.x)), strict=True))
 
 
 def _fit_of(cell: Mapping[str, Any] | pd.Series, layout: Layout) -> Fit:
+    """The sessions of a cell, as many as there were."""
     demand = demand_of(cell)
-    session = layout.session(demand.value_bytes, key_bytes=demand.key_bytes)
-    return Fit(layout, int(cell["keys"]), session, 0, 0, full_table=False)
+    worked_out = sessions_that_fit(
+        layout,
+        int(cell["maxmemory_bytes"]),
+        value_bytes=demand.value_bytes,
+        key_bytes=demand.key_bytes,
+    )
+    return replace(worked_out, sessions=int(cell["keys"]))
 
 
 def _fitted_rewrite(cells: pd.DataFrame) -> dict[str, float]:
