@@ -17,7 +17,7 @@ from workbench.analysis.sessions import LAYOUTS, Layout, layout_of, sampled_layo
 from workbench.analysis.sizing import cross_checked, fit_law, with_loading
 from workbench.errors import LimitError, ServerMissingError, UsageError
 from workbench.lab.memory import Cell, measure
-from workbench.lab.resident import restart, sampled_session_bytes
+from workbench.lab.resident import Restart, restart, sampled_session_bytes
 from workbench.runs.measurement import Measurement
 from workbench.server.binary import ENGINES, ServerBinary, find_binary
 from workbench.telemetry.circumstances import measurement
@@ -95,6 +95,7 @@ def calibrate(
     seed: int = 1,
     number: int = 24,
     largest: int = _MAXMEMORY[1],
+    restarts: bool = True,
     command: str = "workbench size --calibrate",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Measurement:
@@ -107,6 +108,7 @@ def calibrate(
         seed: of the cells.
         number: of cells for each.
         largest: cap among them, bytes.
+        restarts: time restarts as well.
         command: what makes the measurement again.
         progress: told what is done.
 
@@ -124,26 +126,19 @@ def calibrate(
         own = _measured(binary, folder, seed, number, largest, progress)
         frame = pd.DataFrame(own)
         law = fit_law(frame, layout)
-        restarts = [
-            asdict(
-                restart(
-                    min(size, largest),
-                    value_bytes=value,
-                    folder=folder,
-                    binary=binary,
-                    progress=progress,
-                )
-            )
+        timed = [
+            asdict(_restarted(binary, folder, value, min(size, largest), progress))
             | {"value_bytes": value}
-            for value, size in _RESTARTS
+            for value, size in (_RESTARTS if restarts else ())
         ]
-        law = with_loading(law, pd.DataFrame(restarts), layout)
+        if timed:
+            law = with_loading(law, pd.DataFrame(timed), layout)
         within = [abs(error) <= 0.1 for error in cross_checked(frame, layout)]
         laws.append(
             engine_key(binary)
             | {
                 "law": asdict(law),
-                "restarts": restarts,
+                "restarts": timed,
                 "within_tenth_share": sum(within) / len(within),
             }
         )
@@ -233,6 +228,12 @@ def _measured(
             found = measure(todo[at], binary=binary, folder=folder)
         rows.append(asdict(found))
     return rows
+
+
+def _restarted(
+    binary: ServerBinary, folder: Path, value: int, size: int, progress: Callable[[str], None]
+) -> Restart:
+    return restart(size, value_bytes=value, folder=folder, binary=binary, progress=progress)
 
 
 def _told(cell: Cell) -> str:
