@@ -317,8 +317,10 @@ def named_layout(name: str) -> Layout:
     for layout in LAYOUTS:
         if all(word in layout.name.lower() for word in wanted.replace(",", " ").split()):
             return layout
-    known = [layout.name for layout in LAYOUTS]
-    raise UsageError(f"there is no layout {name!r}{nearest(name, known)}")
+    known = {f"{layout.engine} {layout.allocator}" for layout in LAYOUTS}
+    if nearest(name, known).startswith("; known"):
+        known |= {layout.engine for layout in LAYOUTS}
+    raise UsageError(f"no engine and allocator go by {name!r}{nearest(name, known)}")
 
 
 def sampled_layout(

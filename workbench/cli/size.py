@@ -159,7 +159,7 @@ def _check_options(given: "Mapping[str, Any]") -> None:
 
     bounds: dict[str, tuple[float, float, str]] = {
         "writes_per_s": (0, 1e6, ""),
-        "vcpu": (0.01, 256, "; a quarter of a core is 0.25"),
+        "vcpu": (0.01, 16, "; a quarter of a core is 0.25"),
         "hot_share": (0, 1, "; it is a share, and an even one is 0.1"),
         "length_spread": (0, 0.9, "; lengths that lie within a half of their average are 0.5"),
         "growth_sessions_per_s": (0, 1e6, ""),
