@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["size"]
 
+_LARGEST = 256 * 1024 * 1024
+
 
 @app.command()
 def size(
@@ -68,7 +70,7 @@ def size(
         bool,
         typer.Option(
             "--calibrate",
-            help="First fit the law on this machine, by trials on private servers: about three "
+            help="First fit the law on this machine, by trials on private servers: about two "
             "minutes for each engine. It is used from then on.",
         ),
     ] = False,
@@ -292,6 +294,7 @@ def _calibrated(
     if out is not None and (not out.parent.is_dir() or out.is_dir()):
         raise UsageError(f"--out is {out}: name a file in a folder that is there")
     command = f"workbench size --calibrate --cells {cells} --seed {seed}"
+    command += f" --largest {largest}" if largest != _LARGEST else ""
     command += f" --engine '{layout.name}'" if layout else ""
     with tempfile.TemporaryDirectory(prefix="workbench-size-") as folder:
         fitted = calibrate(
