@@ -12,6 +12,7 @@ from workbench.cli import (
     judge,
     report,
     compare,
+    engines,
     errors,
     evictions,
     show,
