@@ -116,7 +116,7 @@ def find_binary(engine: str | None = None) -> ServerBinary:
     name, plus, allocator = engine.rpartition("+")
     if not plus or os.sep in allocator:  # a plus in a folder's name
         name, allocator = engine, ""
-    if allocator not in {"", *ALLOCATORS}:
+    if (plus and allocator not in {"", *ALLOCATORS}) or engine.endswith("+"):
         raise UsageError(f"there is no allocator {allocator!r}{nearest(allocator, ALLOCATORS)}")
     found = _named(name) if os.sep in name else _find(name)
     return with_allocator(found, allocator) if allocator else found
