@@ -314,7 +314,8 @@ class Engines:
         if not math.isfinite(noise):
             return "unknown"
         if self._by_logs(figure):
-            return f"±{100 * math.expm1(noise):.2g} %"
+            wide = math.exp(noise)
+            return f"×÷{wide:.2g}" if wide > 1.5 else f"±{100 * (wide - 1):.2g} %"
         return f"±{100 * noise:.2g} points" if figure.kind == "share" else f"±{noise:.2g} s"
 
     def _by_logs(self, figure: EngineFigure) -> bool:

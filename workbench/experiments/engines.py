@@ -240,11 +240,13 @@ _PAGE: Final = """# Engines, side by side
 <!-- Written by `{command} --markdown docs/reference/engines.md`: run it anew. -->
 
 The same seeded turns on private servers, one after the other, with the same settings and memory
-full: {load}. An engine and its allocator are told apart: a Valkey that was built with its C
-library's allocator is tried with that, and with the machine's jemalloc preloaded, which is
-Redis's.
+full: {load}.
+An engine and its allocator are told apart: a Valkey that was built with its C library's allocator
+is tried with that, and with the machine's jemalloc preloaded, which is Redis's. The settings whose
+defaults Valkey changed are set back to those of Redis 7.0.
 
-Measured on {where}. Seed {seed}; made again, in about {minutes} minutes, by
+Measured on {where}.
+Seed {seed}; made again, in about {minutes} minutes, by
 
     .venv/bin/{command}
 
@@ -259,6 +261,7 @@ runs of the same, of all engines together.
 - *Response* is from when a turn was due, *service* the state manager's work alone; of runs whose
   load was late both are left out. *In the server* is the time in commands by INFO commandstats,
   with those of the prefill, by turn of the load.
+- *Resident* memory has the program itself in it, some MiB, which at so small a cap is much.
 - *First eviction* and *keys evicted* are of the measured phase. Who holds more evicts later.
 - *Copied on write* is `aof_last_cow_size`: what was written while the child lived, so a slower
   rewrite copies more.

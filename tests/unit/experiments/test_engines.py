@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from workbench.checkout import measurements_dir
 from workbench.errors import RunFailedError, ServerMissingError, UsageError
 from workbench.experiments import engines as comparing
-from workbench.experiments.engines import Contestant, compare_engines, contestants, page
+from workbench.experiments.engines import KIND, Contestant, compare_engines, contestants, page
 from workbench.experiments.spec import read_experiment
 from workbench.runs.measurement import read_measurement, write_measurement
 from workbench.server.binary import ServerBinary
@@ -193,3 +194,10 @@ def test_measurement_makes_the_page_again(carried_out, tmp_path):
     assert "sessions that stay, by MiB of maxmemory" in text
     assert "**+6" in text
     assert str(tmp_path) not in text
+
+
+def test_page_is_what_the_measurement_says():
+    """Neither was changed without the other."""
+    kept = read_measurement(measurements_dir() / "engines.json", KIND)
+
+    assert (measurements_dir().parent / "docs/reference/engines.md").read_text() == page(kept)
