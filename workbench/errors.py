@@ -12,6 +12,7 @@ Every error that the workbench raises on purpose, except those of ``workbench.st
     ├── RunError                a run directory cannot be read as what it should be
     │   └── ColumnMissingError  a table lacks a column that the reader needs
     ├── ServerError             a Redis server cannot be had
+    │   ├── LimitError          no cgroup, to limit its memory or its share of a core
     │   ├── ServerMissingError  no server binary on this machine
     │   └── ServerNotReadyError it was started, and does not answer
     ├── BackupFailedError       a backup could not be taken; nothing of it is kept
@@ -33,6 +34,7 @@ __all__ = [
     "BrowserError",
     "ColumnMissingError",
     "ExperimentError",
+    "LimitError",
     "ParameterError",
     "PlaceError",
     "ReportError",
@@ -91,6 +93,10 @@ class ColumnMissingError(RunError):
 
 class ServerError(WorkbenchError):
     """A Redis server cannot be had."""
+
+
+class LimitError(ServerError):
+    """No cgroup can be had here that would limit a server's memory, or its share of a core."""
 
 
 class ServerMissingError(ServerError):

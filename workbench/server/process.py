@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -65,6 +65,7 @@ class PrivateServer:
         folder: where its data, configuration and log lie; made if it is missing.
         binary: which program; found when it is None.
         log: its log file; ``redis.log`` in the folder when it is None.
+        entering: what its process calls before it becomes the server, as to be in a cgroup.
 
     Attributes:
         url: ``redis://127.0.0.1:<port>``, once started.
@@ -78,6 +79,7 @@ class PrivateServer:
         *,
         binary: ServerBinary | None = None,
         log: Path | None = None,
+        entering: Callable[[], None] | None = None,
     ) -> None:
         self.profile = profile
         self.binary = binary or find_binary()
@@ -85,6 +87,7 @@ class PrivateServer:
         self.log = log or folder / "redis.log"
         self.url = ""
         self.configuration = ""
+        self._entering = entering
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0  # none yet
 
@@ -109,6 +112,11 @@ class PrivateServer:
     def running(self) -> bool:
         """Whether its process is alive."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with; negative the signal that ended it. None while it runs."""
+        return None if self._process is None else self._process.poll()
 
     def ended(self, *, within_s: float) -> bool:
         """Whether its process is gone, or goes within the time."""
@@ -138,16 +146,7 @@ class PrivateServer:
             (self.folder / "redis.conf").write_text(self.configuration)
             # What is wrong with its configuration it says on stderr, before it opens its log.
             with self.log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    [self.binary.path, "redis.conf"],
-                    cwd=self.folder,
-                    env=self._environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    preexec_fn=die_with_parent(),  # noqa: PLW1509
-                )
+                self._process = self._begun(log)
             if self._wait_ready():
                 self._port = port
                 return self
@@ -177,6 +176,30 @@ class PrivateServer:
     def client(self) -> Redis:
         """A client for the workbench's own questions."""
         return connect(self.url, timeout_s=5.0)
+
+    def _begun(self, log: BinaryIO) -> "subprocess.Popen[bytes]":
+        steps = [step for step in (die_with_parent(), self._entering) if step is not None]
+
+        def begin() -> None:
+            for step in steps:
+                step()
+
+        try:
+            return subprocess.Popen(
+                [self.binary.path, "redis.conf"],
+                cwd=self.folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=begin if steps else None,  # noqa: PLW1509
+            )
+        except subprocess.SubprocessError:  # which does not tell what a step raised
+            raise ServerNotReadyError(
+                f"{self.binary.label} could not be started where it was to be: its cgroup, if it "
+                "was given one, does not take it"
+            ) from None
 
     def _wait_ready(self) -> bool:
         deadline = time.monotonic() + _READY_S
