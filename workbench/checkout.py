@@ -12,6 +12,7 @@ __all__ = [
     "example_run_dir",
     "experiments_dir",
     "find_notebook",
+    "grids_dir",
     "loadtests_dir",
     "local_folder",
     "measurements_dir",
@@ -44,6 +45,11 @@ def driver_names(*, sharing: bool = False) -> list[str]:
 def experiments_dir() -> Path:
     """The folder of the experiment files."""
     return _beside("loadtests") / "experiments"
+
+
+def grids_dir() -> Path:
+    """The folder of the laboratory's grids, beside the experiments: what is to be tried."""
+    return _beside("loadtests") / "grids"
 
 
 def mixes_dir() -> Path:

@@ -5,6 +5,7 @@ Every error that the workbench raises on purpose, except those of ``workbench.st
     ├── UsageError              the request is wrong; nothing was started
     │   ├── AofError            a server's append-only files are not what they should be
     │   ├── ExperimentError     an experiment file or an override of it
+    │   ├── GridError           a file of cells for the laboratory
     │   ├── ParameterError      a parameter of a notebook
     │   ├── SloError            a file of service level objectives
     │   ├── BackupRefusedError  a backup is damaged, interrupted, or none of ours
@@ -34,6 +35,7 @@ __all__ = [
     "BrowserError",
     "ColumnMissingError",
     "ExperimentError",
+    "GridError",
     "LimitError",
     "ParameterError",
     "PlaceError",
@@ -65,6 +67,10 @@ class AofError(UsageError):
 
 class ExperimentError(UsageError):
     """An experiment file, or an override of it, has a key or a value that makes no sense."""
+
+
+class GridError(UsageError):
+    """A grid of the laboratory has a key or a value that makes no sense."""
 
 
 class ParameterError(UsageError):

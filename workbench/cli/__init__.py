@@ -19,7 +19,8 @@ from workbench.cli import (
     aof,
     doctor,
 )
-from workbench.cli import watch, health, sample, export, alerts, serve, config, backup, state, bench
+from workbench.cli import watch, health, sample, export, alerts, serve, config, backup, state, lab
+from workbench.cli import bench
 from workbench.cli.app import EXIT_CODES, app, main
 
 __all__ = ["EXIT_CODES", "app", "main"]

@@ -8,7 +8,14 @@ from typing import Final
 from workbench.errors import UsageError, nearest
 from workbench.units import MIB
 
-__all__ = ["DEFAULTS_OF_7_0", "INSTRUMENTS", "ServerProfile", "profile"]
+__all__ = ["DEFAULTS_OF_7_0", "INSTRUMENTS", "LIMIT_SHARE", "ServerProfile", "profile"]
+
+LIMIT_SHARE: Final = 0.35
+"""
+The part of an ECS task's memory that is documented for its Redis, of which maxmemory is 95 %.
+
+That it is the container's own limit is assumed: the documentation does not show one.
+"""
 
 TASK_MEMORY_MIB: Final = 2048
 TASK_MEMORY_MIB_MIN: Final = 128
@@ -100,7 +107,7 @@ def profile(name: str, *, task_memory_mib: int | None = None) -> ServerProfile:
     development = ServerProfile("development", maxmemory_bytes=512 * MIB)
     production = ServerProfile(
         "production",
-        maxmemory_bytes=floor((task_memory_mib or TASK_MEMORY_MIB) * 0.35 * 0.95) * MIB,
+        maxmemory_bytes=floor((task_memory_mib or TASK_MEMORY_MIB) * LIMIT_SHARE * 0.95) * MIB,
         stop_writes_on_bgsave_error=False,
     )
     known = {
