@@ -78,7 +78,7 @@ def test_sealed_runs_are_read_and_nothing_is_started(ask, tmp_path):
     as_json = json.loads(ask("compare-engines", "--runs", "one", "--json")[1])
 
     assert code == 0
-    assert "sessions that stay" in out
+    assert "sessions by MiB" in out
     assert as_json["rows"][0]["run"] == "one"
     assert as_json["rows"][0]["cow_bytes"] is None
 
@@ -217,7 +217,7 @@ def test_engine_that_does_not_start_is_told_and_the_others_go_on(ask, tmp_path):
 
     assert code == 0, err
     assert "left out from here on" in out
-    assert "sessions that stay" in out
+    assert "sessions by MiB" in out
     kept = read_measurement(tmp_path / "runs" / "engines.json", "engines")
     assert "ended with 3" in kept.derived["left_out"][str(program)]
     assert "--engine redis-server" in kept.command

@@ -80,14 +80,14 @@ class EngineFigure:
 
 
 FIGURES: Final = (
-    EngineFigure("sessions_per_mib", "sessions that stay, by MiB of maxmemory", "sessions"),
-    EngineFigure("session_bytes", "memory of a session, its tables included", "sessions"),
+    EngineFigure("sessions_per_mib", "sessions by MiB of maxmemory", "sessions"),
+    EngineFigure("session_bytes", "memory of a session", "sessions"),
     EngineFigure("response_p50_us", "response p50", "latency", of_load=True),
     EngineFigure("response_p99_us", "response p99", "latency", of_load=True),
     EngineFigure("service_p50_us", "service p50", "latency", of_load=True),
     EngineFigure("service_p99_us", "service p99", "latency", of_load=True),
     EngineFigure("server_mean_us", "in the server, a turn", "latency"),
-    EngineFigure("evicting_from_s", "first eviction, from the start", "eviction", "seconds"),
+    EngineFigure("evicting_from_s", "first eviction", "eviction", "seconds"),
     EngineFigure("evicted_keys", "keys evicted", "eviction"),
     EngineFigure("lost_share", "turns that lost their state", "eviction", "share"),
     EngineFigure("failed_share", "turns that failed", "eviction", "share"),
@@ -96,6 +96,7 @@ FIGURES: Final = (
     EngineFigure("cow_bytes", "copied on write", "rewrite"),
     EngineFigure("aof_base_bytes", "base of the AOF", "rewrite"),
     EngineFigure("used_memory_bytes", "used_memory at the cap", "memory"),
+    EngineFigure("clients_bytes", "buffers of clients, at the cap", "memory"),
     EngineFigure("rss_bytes", "highest resident memory", "memory"),
     EngineFigure("fragmentation_ratio", "resident ÷ used, at the cap", "memory"),
 )
@@ -487,6 +488,7 @@ def _of_sessions(run: Run, measured: pd.DataFrame) -> dict[str, float | None]:
         "sessions_per_mib": _number((keys / (full["maxmemory"] / MIB)).median()),
         "session_bytes": None if held is None else _number(held.median()),
         "used_memory_bytes": _number(used.median()),
+        "clients_bytes": _number(full["mem_clients_normal"].median()),
         "fragmentation_ratio": _number((full["used_memory_rss"] / used).median()),
     }
 

@@ -255,14 +255,16 @@ runs of the same, of all engines together.
 
 {table}
 
-- *Sessions that stay* are the keys at the cap, by MiB of `maxmemory`; *memory of a session* is what
-  one takes, without the empty server and the buffers. Both are of this traffic, whose documents
-  have {document} on average.
+- *Sessions* are the keys that stay at the cap; *memory of a session* is what one takes with its
+  share of the tables, without the empty server and the buffers. Both are of this traffic, whose
+  documents have {document} on average. At so small a cap the buffers of clients are a part of it
+  that shows; at a large one the memory of a session alone tells how many fit.
 - *Response* is from when a turn was due, *service* the state manager's work alone; of runs whose
   load was late both are left out. *In the server* is the time in commands by INFO commandstats,
   with those of the prefill, by turn of the load.
 - *Resident* memory has the program itself in it, some MiB, which at so small a cap is much.
-- *First eviction* and *keys evicted* are of the measured phase. Who holds more evicts later.
+- *First eviction*, from the start, and *keys evicted* are of the measured phase. Who holds more
+  evicts later.
 - *Copied on write* is `aof_last_cow_size`: what was written while the child lived, so a slower
   rewrite copies more.
 

@@ -191,7 +191,7 @@ def test_measurement_makes_the_page_again(carried_out, tmp_path):
     assert f"    .venv/bin/{command}\n" in text
     assert "Each was tried 3 times" in text
     assert "Left out: valkey+libc: in round 1: no such thing" in text
-    assert "sessions that stay, by MiB of maxmemory" in text
+    assert "sessions by MiB of maxmemory" in text
     assert "**+6" in text
     assert str(tmp_path) not in text
 
