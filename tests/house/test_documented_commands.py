@@ -106,6 +106,7 @@ def test_example_works(folder, redis_server, client, line):
     led = re.sub(r"(redis-state|127\.0\.0\.1|localhost):\d+", server, led)
     led = re.sub(r"\S+/appendonlydir", str(redis_server.folder / "appendonlydir"), led)
     led = re.sub(r" --markdown docs/\S+", "", led)  # which takes all figures, and minutes
+    led = led.replace("lab memory --grid memory", "lab memory --quick")  # a part of it
     led = led.replace("../chat-service", str(ROOT / "loadtests"))
     led = led.replace("mine.toml", "loadtests/experiments/demo.toml")
     led = re.sub(r"(?<= )redis\.conf", str(GOLDEN / "redis.conf"), led)

@@ -7,8 +7,9 @@ by doubling, and under a cap an engine puts that off as long as the bigger table
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "Layout",
     "Session",
     "allocated",
+    "first_eviction_s",
     "layout_of",
     "named_layout",
     "sampled_layout",
@@ -33,6 +35,7 @@ _GROWS_ANYWAY: Final = 1.618
 _BUCKET: Final = 64
 _PAGE: Final = 4096
 _BUCKET_ENTRIES: Final = 7
+_STALE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,22 +252,26 @@ def sessions_that_fit(
     buckets = [4 if layout.engine == "redis" else 1] * (2 if ttl else 1)
     if room <= session.total:
         return Fit(layout, 0, session, 0, fixed, full_table=False)
+
+    def within(count: float) -> bool:
+        return count * session.total + layout.tables(count, buckets) <= room
+
     while True:
-        most = _most(layout, room, session.total, buckets)
         full = [layout.holds(each) for each in buckets]
         grown = list(buckets)
         used = session.total * min(full) + layout.tables(min(full), buckets)
         for index, holds in enumerate(full):
-            if most <= holds or holds > min(full):
+            if holds > min(full) or not within(holds + 1):
                 continue
             more = layout.tables(0, [2 * buckets[index]])
             # The old table stays until all keys have moved.
-            if used + more <= room or most > _GROWS_ANYWAY * holds:
+            if used + more <= room or within(_GROWS_ANYWAY * holds):
                 grown[index] = 2 * buckets[index]
                 used += more
         if grown == buckets:
             break
         buckets = grown
+    most = _most(within, room / session.total)
     sessions = int(most)
     return Fit(
         layout,
@@ -274,6 +281,33 @@ def sessions_that_fit(
         fixed,
         full_table=any(sessions > holds for holds in full),
     )
+
+
+def first_eviction_s(
+    sessions: int, sessions_per_s: float, ttl_s: float | None
+) -> tuple[float | None, float | None]:
+    """
+    When a server that is empty evicts its first session, s; None if it never does.
+
+    Expired sessions stay until they are found: up to a tenth of what is there, by the server's own
+    measure. So a cap that is meant never to evict has to leave that room.
+
+    Args:
+        sessions: that fit.
+        sessions_per_s: that begin.
+        ttl_s: from a session's last write to its end; None without one.
+
+    Returns:
+        the time; and how many sessions there are at most, None if they grow without an end.
+
+    Source:
+        ``activeExpireCycle`` goes on while more than a tenth of what it samples had expired
+        (active-expire-effort 1; Redis 7.0.15, expire.c).
+    """
+    steady = None if ttl_s is None else sessions_per_s * ttl_s * (1 + _STALE)
+    if sessions_per_s <= 0 or (steady is not None and steady <= sessions):
+        return None, steady
+    return sessions / sessions_per_s, steady
 
 
 def named_layout(name: str) -> Layout:
@@ -322,11 +356,11 @@ def sampled_layout(
     return replace(unknown, extra_bytes=session_bytes - value)
 
 
-def _most(layout: Layout, room: float, each: float, buckets: Sequence[int]) -> float:
-    low, high = 0.0, room / each
-    for _ in range(60):
+def _most(within: Callable[[float], bool], high: float) -> float:
+    low = 0.0
+    while high - low > 0.5:
         middle = (low + high) / 2
-        if middle * each + layout.tables(middle, buckets) <= room:
+        if within(middle):
             low = middle
         else:
             high = middle
@@ -338,6 +372,7 @@ def _header(length: int) -> int:
     return 1 if length < 32 else 3 if length < 256 else 5 if length < 65_536 else 9
 
 
+@lru_cache(maxsize=4096)
 def _chained(mean: float) -> float:
     """How many buckets are chained to one, on average, if so many keys fall to each."""
     if mean <= 0:

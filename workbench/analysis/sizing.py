@@ -11,17 +11,19 @@ is held beside ``used_memory``, and by which factor the copied pages differ from
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares, nnls
 
 from workbench.analysis.sessions import Fit, Layout, sessions_that_fit
 from workbench.analysis.windows import needed
-from workbench.errors import UsageError
+from workbench.errors import RunError, UsageError
+from workbench.runs.measurement import Measurement
 from workbench.units import MIB, format_bytes
 
 __all__ = [
@@ -32,8 +34,12 @@ __all__ = [
     "Peak",
     "Term",
     "advised",
+    "cross_checked",
+    "demand_of",
     "documented_maxmemory_bytes",
     "fit_law",
+    "law_of",
+    "with_loading",
 ]
 
 COLUMNS: Final = (
@@ -52,6 +58,8 @@ _COMMAND_BYTES: Final = 60
 _BACKLOG_BYTES: Final = MIB
 _UNLIMITED_CORES: Final = 2.0  # one for the server, one for the rewrite
 _SHARE_OF_NOTHING: Final = 0.03
+_KEPT_UP: Final = 0.8
+_SMALLEST: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +69,11 @@ class Demand:
 
     Attributes:
         writes_per_s: of sessions, while a rewrite runs.
-        value_bytes: length of a value.
+        value_bytes: length of a value, on average.
+        lengths: of values, evenly many, if they differ; what they take is then their mean.
         hot_share: of the writes, that goes to a tenth of the sessions; 0.1 is none preferred.
         cpu_share: of one core, that server and rewrite have together; None is a core for each.
-        new_keys: the writes begin sessions, and evict others.
+        new_share: of the writes, those that begin a session, and so evict another.
         key_bytes: length of a key's name.
         clients: connections that are in use.
         replicas: that are attached.
@@ -72,9 +81,10 @@ class Demand:
 
     writes_per_s: float
     value_bytes: float
+    lengths: tuple[int, ...] = ()
     hot_share: float = 0.1
     cpu_share: float | None = None
-    new_keys: bool = False
+    new_share: float = 0.0
     key_bytes: int = 20
     clients: int = 1
     replicas: int = 0
@@ -145,12 +155,14 @@ class Advice:
     Attributes:
         maxmemory_bytes: it.
         limit_bytes: the limit.
-        peak: what the law says of it.
+        even_bytes: the cap whose expected peak meets the limit: above or below as often.
+        peak: what the law says of the safe cap.
         outside: which of the inputs lie outside of what the law was fitted to, a sentence each.
     """
 
     maxmemory_bytes: int
     limit_bytes: int
+    even_bytes: int
     peak: Peak
     outside: tuple[str, ...] = ()
 
@@ -171,6 +183,8 @@ class Law:
         key_us, byte_ns: that a rewrite works on a key and on a byte of the dataset.
         write_us: that the server works on a write.
         aof_s: for how long writes stay in the AOF's buffer.
+        load_key_us, load_byte_ns: that a restart works on a key and on a byte of the dataset.
+        load_factor: the most that is resident meanwhile, by what is used in the end.
         before_error, growth_error: of the memory before a rewrite and of what it adds, the share
             by which nineteen of twenty cells differ from what the others foretell; low and high.
         cells: how many it rests on.
@@ -188,6 +202,9 @@ class Law:
     byte_ns: float
     write_us: float
     aof_s: float
+    load_key_us: float = 0.0
+    load_byte_ns: float = 0.0
+    load_factor: float = 1.0
     before_error: tuple[float, float] = (0.0, 0.0)
     growth_error: tuple[float, float] = (0.0, 0.0)
     cells: int = 0
@@ -198,7 +215,7 @@ class Law:
         fit = sessions_that_fit(
             layout,
             maxmemory_bytes,
-            value_bytes=demand.value_bytes,
+            value_bytes=demand.lengths or demand.value_bytes,
             key_bytes=demand.key_bytes,
             clients=demand.clients,
         )
@@ -207,7 +224,7 @@ class Law:
         rewrite_s, written = self.rewrite(sessions, maxmemory_bytes, demand)
         writes = rewrite_s * written
         values, objects = touched_bytes(fit, writes, demand, touches=self.touches)
-        of_values = self.renewed_factor if demand.new_keys else self.values_factor
+        of_values = _blend(demand.new_share, self.renewed_factor, self.values_factor)
         copied = self.floor_bytes + of_values * values + self.objects_factor * objects
         command = demand.value_bytes + demand.key_bytes + _COMMAND_BYTES
         aof = written * command * self.aof_s
@@ -256,6 +273,15 @@ class Law:
         """What a rewrite takes on a core of its own, s."""
         return keys * self.key_us / 1e6 + used_bytes * self.byte_ns / 1e9
 
+    def load_s(self, keys: float, used_bytes: float, cpu_share: float | None) -> float:
+        """How long a restart reads, s."""
+        work_s = keys * self.load_key_us / 1e6 + used_bytes * self.load_byte_ns / 1e9
+        return work_s / min(1.0, cpu_share or 1.0)
+
+    def load_bytes(self, used_bytes: float) -> float:
+        """What a restart holds at most, bytes; it does not look at ``maxmemory``."""
+        return used_bytes * self.load_factor + self.program_bytes
+
     def outside(self, maxmemory_bytes: int, demand: Demand) -> tuple[str, ...]:
         """Which inputs lie outside of what the law was fitted to, a sentence each."""
         given: dict[str, float] = {
@@ -297,7 +323,8 @@ def touched_bytes(
     keys, session = fit.sessions, fit.session
     if not keys or writes <= 0:
         return 0.0, 0.0
-    hot = min(max(demand.hot_share, 0.0), 1.0)
+    # What begins is written wherever room was made for it.
+    hot = _blend(demand.new_share, _HOT_KEYS, min(max(demand.hot_share, 0.0), 1.0))
     unwritten = _HOT_KEYS * math.exp(-writes * hot / (_HOT_KEYS * keys)) + (
         1 - _HOT_KEYS
     ) * math.exp(-writes * (1 - hot) / ((1 - _HOT_KEYS) * keys))
@@ -319,7 +346,11 @@ def touched_bytes(
 def small_bytes(fit: Fit, demand: Demand) -> float:
     """What a session has beside its value and writes change: objects, its share of the tables."""
     tables = fit.tables_bytes / fit.sessions if fit.sessions else 0.0
-    return max(1.0, fit.session.objects + tables + (fit.session.key if demand.new_keys else 0.0))
+    return max(1.0, fit.session.objects + tables + demand.new_share * fit.session.key)
+
+
+def _blend(share: float, of_new: float, of_others: float) -> float:
+    return share * of_new + (1 - share) * of_others
 
 
 def advised(
@@ -339,27 +370,65 @@ def advised(
         UsageError: no cap is safe there.
     """
     room = limit_bytes * (1 - spare_share)
-    least, most = 1, limit_bytes // MIB + 1
-    if law.peak(layout, least * MIB, demand).high_bytes > room:
-        needs = law.peak(layout, 4 * MIB, demand)
+
+    def largest(end: Callable[[Peak], int]) -> int:
+        """The most MiB whose peak, at one end of what the law says, leaves the room."""
+        least, most = 0, limit_bytes // MIB + 1
+        while most - least > 1:
+            middle = (least + most) // 2
+            if end(law.peak(layout, middle * MIB, demand)) <= room:
+                least = middle
+            else:
+                most = middle
+        return least
+
+    safe = largest(lambda peak: peak.high_bytes)
+    if safe < _SMALLEST:
+        needs = law.peak(layout, _SMALLEST * MIB, demand).high_bytes
         raise UsageError(
-            f"no maxmemory is safe under {format_bytes(limit_bytes)}: 4 MiB of it come to "
-            f"{format_bytes(needs.high_bytes)} while a rewrite runs; raise the limit, or lower "
-            "the writes or the connections"
+            f"no maxmemory is safe under {format_bytes(limit_bytes)}: {_SMALLEST} MiB of it may "
+            f"come to {format_bytes(needs)} while a rewrite runs; raise the limit, or lower the "
+            "writes or the connections"
         )
-    while most - least > 1:
-        middle = (least + most) // 2
-        if law.peak(layout, middle * MIB, demand).high_bytes <= room:
-            least = middle
-        else:
-            most = middle
-    maxmemory = least * MIB
     return Advice(
-        maxmemory,
+        safe * MIB,
         limit_bytes,
-        law.peak(layout, maxmemory, demand),
-        law.outside(maxmemory, demand),
+        largest(lambda peak: peak.bytes) * MIB,
+        law.peak(layout, safe * MIB, demand),
+        law.outside(safe * MIB, demand),
     )
+
+
+def law_of(fitted: Measurement, engine: str, allocator: str) -> tuple[Law, Mapping[str, Any]]:
+    """
+    The law of an engine and allocator in a measurement of kind ``sizing-fit``.
+
+    Args:
+        fitted: the measurement.
+        engine: ``redis`` or ``valkey``.
+        allocator: ``jemalloc`` or ``libc``.
+
+    Returns:
+        the law, and which engine, version and allocator it was fitted on: of the same engine, else
+        of the same allocator, else of any.
+
+    Raises:
+        RunError: there is no law in it.
+    """
+    told = list(fitted.derived.get("laws") or [])
+    if not told:
+        raise RunError(f"the measurement of {fitted.made_at} has no law: {fitted.command}")
+    best = max(
+        told,
+        key=lambda each: 2 * (each["engine"] == engine) + (each["allocator"] == allocator),
+    )
+    try:
+        return msgspec.convert(best["law"], Law), best
+    except msgspec.ValidationError as error:
+        raise RunError(
+            f"the law in the measurement of {fitted.made_at} cannot be read ({error}); make it "
+            f"again: {fitted.command}"
+        ) from None
 
 
 def documented_maxmemory_bytes(limit_bytes: int) -> int:
@@ -386,9 +455,11 @@ def fit_law(cells: pd.DataFrame, layout: Layout) -> Law:
             f"a law needs {CELLS_MIN} cells that were not killed, and there are {len(whole)}"
         )
     law = _fitted(whole, layout)
+    # One whose server stood still, as for a slow disk, was not written to as it was to be.
+    kept_up = whole.index[whole["written_per_s"] >= _KEPT_UP * whole["writes_per_s"]]
     errors = [
         _errors(_fitted(whole.drop(index=index), layout), whole.loc[index], layout)
-        for index in whole.index
+        for index in (kept_up if len(kept_up) >= CELLS_MIN else whole.index)
     ]
     before, growth = (np.array(each) for each in zip(*errors, strict=True))
     shares = whole["cpu_share"].astype(float).fillna(1.0)
@@ -405,6 +476,32 @@ def fit_law(cells: pd.DataFrame, layout: Layout) -> Law:
         growth_error=_bounds(growth),
         cells=len(whole),
         ranges=ranges,
+    )
+
+
+def with_loading(law: Law, restarts: pd.DataFrame, layout: Layout) -> Law:
+    """
+    The law, with what restarts took.
+
+    Args:
+        law: of the engine.
+        restarts: a row each: ``value_bytes``, ``used_memory_bytes``, ``load_s`` and
+            ``rss_bytes_peak``.
+        layout: of the engine and its allocator.
+    """
+    whole = needed(restarts, "value_bytes", "used_memory_bytes", "load_s", "rss_bytes_peak")
+    used = whole["used_memory_bytes"].to_numpy(dtype=float)
+    each = [layout.session(float(value), key_bytes=20).total for value in whole["value_bytes"]]
+    matrix = np.column_stack([used / np.array(each) / 1e6, used / 1e9])
+    took = whole["load_s"].to_numpy(dtype=float)
+    (key_us, byte_ns), _ = nnls(matrix / used[:, None], took / used)
+    resident = whole["rss_bytes_peak"].to_numpy(dtype=float)
+    factor = np.nanmax((resident - law.program_bytes) / used) if len(resident) else 1.0
+    return replace(
+        law,
+        load_key_us=float(key_us),
+        load_byte_ns=float(byte_ns),
+        load_factor=max(1.0, float(factor)) if math.isfinite(factor) else 1 + law.fragmentation,
     )
 
 
@@ -434,7 +531,7 @@ def demand_of(cell: Mapping[str, Any] | pd.Series, *, as_achieved: bool = False)
         value_bytes=float(cell["value_bytes"]),
         hot_share=float(cell["hot_share"]),
         cpu_share=None if share is None or pd.isna(share) else float(share),
-        new_keys=bool(cell["new_keys"]),
+        new_share=float(bool(cell["new_keys"])),
     )
 
 
@@ -454,7 +551,7 @@ def _fitted(cells: pd.DataFrame, layout: Layout) -> Law:
     )
 
 
-def _fitted_copies(cells: pd.DataFrame, layout: Layout) -> dict[str, float]:
+def _fitted_copies(cells: pd.DataFrame, layout: Layout) -> dict[str, Any]:
     demands = [demand_of(cell, as_achieved=True) for _, cell in cells.iterrows()]
     fits = [_fit_of(cell, layout) for _, cell in cells.iterrows()]
     seconds = cells["rewrite_s"].astype(float).to_numpy()
@@ -463,12 +560,12 @@ def _fitted_copies(cells: pd.DataFrame, layout: Layout) -> dict[str, float]:
     added = peaks - cells["before_bytes"].astype(float).to_numpy() - aof
 
     def wrong(logs: np.ndarray) -> np.ndarray:
-        floor, overwritten, of_objects, touches, renewed = np.exp(logs)
+        floor, overwritten, of_objects, touches, renewed = (float(each) for each in np.exp(logs))
         told = []
-        for demand, fit, rewrite_s in zip(demands, fits, seconds, strict=True):
+        for demand, fit, rewrite_s in zip(demands, fits, seconds.tolist(), strict=True):
             writes = demand.writes_per_s * rewrite_s
             values, objects = touched_bytes(fit, writes, demand, touches=touches)
-            of_values = renewed if demand.new_keys else overwritten
+            of_values = _blend(demand.new_share, renewed, overwritten)
             told.append(floor + of_values * values + of_objects * objects)
         return np.concatenate([20 * (np.array(told) - added) / peaks, 0.1 * (logs - usual)])
 
@@ -490,7 +587,7 @@ def _fit_of(cell: Mapping[str, Any] | pd.Series, layout: Layout) -> Fit:
     return replace(worked_out, sessions=int(cell["keys"]))
 
 
-def _fitted_rewrite(cells: pd.DataFrame) -> dict[str, float]:
+def _fitted_rewrite(cells: pd.DataFrame) -> dict[str, Any]:
     keys = cells["keys"].to_numpy(dtype=float)
     used = cells["used_memory_bytes"].to_numpy(dtype=float)
     took = np.log(cells["rewrite_s"].to_numpy(dtype=float))
@@ -506,9 +603,7 @@ def _fitted_rewrite(cells: pd.DataFrame) -> dict[str, float]:
                 "write_us": write_us,
             }
         )
-        told = [
-            law.rewrite(keys[at], used[at], demand)[0] for at, demand in enumerate(demands)
-        ]
+        told = [law.rewrite(keys[at], used[at], demand)[0] for at, demand in enumerate(demands)]
         # A faint pull to what is usual, where the cells leave one of the three open.
         usual = np.log([1.0, 4.0, 20.0])
         return np.concatenate([np.log(told) - took, 0.03 * (logs - usual)])

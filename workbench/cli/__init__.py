@@ -9,6 +9,7 @@ longer than ``--help`` may. Importing a family registers its commands; the order
 from workbench.cli import (
     run,
     capacity,
+    size,
     judge,
     report,
     compare,

@@ -11,7 +11,7 @@ from workbench.cli.app import AsJson, app, near, positive_bytes, progress, tell
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from workbench.lab.memory import Cell
     from workbench.runs.measurement import Measurement
@@ -27,6 +27,7 @@ app.add_typer(lab, name="lab")
 
 _QUICK = "memory-quick"
 _STANDARD = "memory"
+_SPREAD = 0.5
 _OF_A_GRID = ("--out", "--markdown", "--resume")
 
 
@@ -49,6 +50,13 @@ def memory(
     ] = None,
     value_bytes: Annotated[
         str | None, typer.Option(help="Length of a session, such as 2600 or 4kb; default: 1024.")
+    ] = None,
+    length_spread: Annotated[
+        float | None,
+        typer.Option(
+            help="How far lengths lie from that at most, of it; default: 0.5, as of conversations. "
+            "0: all alike, the best case for the allocator."
+        ),
     ] = None,
     hot_share: Annotated[
         float | None,
@@ -101,7 +109,7 @@ def memory(
     \b
     Examples:
       workbench lab memory
-      workbench lab memory --maxmemory 340mb --limit 358.4mb --writes-per-s 1000 --vcpu 0.35
+      workbench lab memory --maxmemory 268mb --limit 358.4mb --writes-per-s 1000 --vcpu 0.35
       workbench lab memory --maxmemory 64mb --writes-per-s 5000 --hot-share 0.9 --json
       workbench lab memory --quick
       workbench lab memory --grid memory --markdown docs/reference/memory-grid.md
@@ -111,6 +119,7 @@ def memory(
         "--limit": limit,
         "--writes-per-s": writes_per_s,
         "--value-bytes": value_bytes,
+        "--length-spread": length_spread,
         "--hot-share": hot_share,
         "--new-keys": new_keys or None,
         "--vcpu": vcpu,
@@ -146,10 +155,11 @@ def _cell(given: "Mapping[str, Any]", seed: int | None) -> "Cell":
     else:
         maxmemory_bytes = profile("production", task_memory_mib=task_mib).maxmemory_bytes
         limit_bytes = round(task_mib * LIMIT_SHARE * MIB)
-    value = given["--value-bytes"]
+    value, spread = given["--value-bytes"], given["--length-spread"]
     chosen = {
         "writes_per_s": given["--writes-per-s"],
         "value_bytes": None if value is None else parse_bytes(value),
+        "length_spread": _SPREAD if spread is None else spread,
         "hot_share": given["--hot-share"],
         "new_keys": given["--new-keys"],
         "cpu_share": given["--vcpu"],
@@ -185,27 +195,22 @@ def _tell_one(told: "Mapping[str, Any]") -> None:
     from workbench.lab.page import conditions, outcome
     from workbench.units import format_bytes, format_duration, format_rate
 
-    def size(name: str) -> str:
-        value = told[name]
-        share = 0.0 if value is None else value / told["maxmemory_bytes"]
-        return "unknown" if value is None else f"{format_bytes(value):9} {share:.3f} of the cap"
+    def size(value: int) -> str:
+        return f"{format_bytes(value):9} {value / told['maxmemory_bytes']:.3f} of the cap"
 
     typer.echo(conditions(told))
-    shown = {
-        "sessions": "unknown" if told["keys"] is None else f"{told['keys']:,}",
-        "before the fork": size("before_bytes"),
-        "peak": size("peak_bytes") + (", last seen" if told["killed"] else ""),
-        "copied": size("cow_bytes"),
+    forms: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "sessions": ("keys", "{:,}".format),
+        "before the fork": ("before_bytes", size),
+        "peak, last seen" if told["killed"] else "peak": ("peak_bytes", size),
+        "copied": ("cow_bytes", size),
+        "fork": ("fork_s", format_duration),
+        "rewrite": ("rewrite_s", format_duration),
+        "written": ("written_per_s", format_rate),
     }
-    for name, form in (
-        ("fork", format_duration),
-        ("rewrite", format_duration),
-        ("written", format_rate),
-    ):
-        value = told[f"{name}_per_s" if name == "written" else f"{name}_s"]
-        shown[name] = "unknown" if value is None else form(value)
-    for name, text in shown.items():
-        typer.echo(f"  {name:16}  {text}")
+    for name, (field, form) in forms.items():
+        if told[field] is not None:  # of one that was killed not all is known
+            typer.echo(f"  {name:16}  {form(told[field])}")
     if told["limit_bytes"] is not None:
         typer.echo(outcome(told))
     if told["why_no_cgroup"]:
@@ -246,6 +251,7 @@ def _grid(
     words = ["workbench lab memory", "--quick" if name == _QUICK else f"--grid {name}"]
     words += [f"--engine {engine}"] if engine else []
     words += [f"--seed {seed}"] if seed is not None else []
+    words += [f"--out {near(out)}"] if out else []
     words += [f"--markdown {near(markdown)}"] if markdown else []
     head = [""]
 
@@ -276,7 +282,9 @@ def _grid(
 
         write_whole(markdown, grid_page(made).encode())
     if as_json:
-        tell(made.rows)
+        import msgspec
+
+        tell(msgspec.to_builtins(made) | {"file": str(path.resolve())})
     else:
         _tell_grid(made)
         for each in (path, markdown):

@@ -7,6 +7,7 @@ cell is said beside it, and held against what came of it.
 
 import itertools
 import math
+import re
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -34,9 +35,10 @@ KIND: Final = "memory-grid"
 _EXPECTED: Final = ("killed", "survives")
 _TOP: Final = ("name", "question", "seed", "cells")
 _SIZES: Final = ("maxmemory", "limit", "task_memory")
-_NUMBERS: Final = ("maxmemory_share", "writes_per_s", "hot_share", "vcpu")
+_NUMBERS: Final = ("maxmemory_share", "writes_per_s", "hot_share", "length_spread", "vcpu")
 _LISTED: Final = (*_SIZES, *_NUMBERS, "value_bytes", "new_keys", "engine")
 _CELL: Final = (*_LISTED, "label", "expected", "repeat")
+_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
 _REPEAT_MAX: Final = 100
 _CELLS_MAX: Final = 1000
 _START_BYTES: Final = 20 * MIB  # a cell takes as long before it begins as to fill so much
@@ -156,13 +158,20 @@ def carry_out(
     Raises:
         RunError: what is kept is no measurement of a grid.
         ServerError: there is no server at all.
+        UsageError: what is kept was measured on another machine.
     """
     binaries = _binaries(grid)
-    kept = _kept(out) if resume else {}
+    kept, earlier = _kept(out) if resume else ({}, None)
     rows: list[dict[str, Any]] = []
     clock = _TimeLeft([each.effort for each in grid.planned])
-    engines = [each for each in binaries.values() if isinstance(each, ServerBinary)]
-    write = _writer(grid, out, command=command, folder=folder, engines=engines)
+    engines = {each: None for each in binaries.values() if isinstance(each, ServerBinary)}
+    base = measurement(KIND, [], command=command, seed=grid.seed, engines=engines, folder=folder)
+    if earlier is not None and _machine(earlier) != _machine(base):
+        raise UsageError(
+            f"what is kept beside {out} was measured on another machine: leave out --resume, and "
+            "delete it"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
     for index, planned in enumerate(grid.planned):
         row = kept.get(_identity(planned, binaries[planned.engine]))
         if row is None:
@@ -170,10 +179,14 @@ def carry_out(
             with_where = _prefixed(progress, where)
             row = _row(planned, binaries[planned.engine], folder, with_where, measured_by)
             clock.took(index)
+            earlier = None
         rows.append(_judged(row, planned))
-        write(rows, partial(out))
+        write_json(partial(out), _made(base, grid, rows))
         tell(rows[-1])
-    made = write(rows, out)
+    if earlier is not None:  # nothing was measured anew, so it was made then
+        base = msgspec.structs.replace(earlier, command=command)
+    made = _made(base, grid, rows)
+    write_json(out, made)
     partial(out).unlink(missing_ok=True)
     return made
 
@@ -183,28 +196,22 @@ def partial(out: Path) -> Path:
     return out.with_name(f"{out.stem}.part.json")
 
 
-def _writer(
-    grid: Grid, out: Path, *, command: str, folder: Path, engines: Sequence[ServerBinary]
-) -> Callable[[list[dict[str, Any]], Path], Measurement]:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    base = measurement(KIND, [], command=command, seed=grid.seed, engines=engines, folder=folder)
+def _made(base: Measurement, grid: Grid, rows: Sequence[Mapping[str, Any]]) -> Measurement:
+    told = [row for row in rows if row["expected"]]
+    return msgspec.structs.replace(base, rows=[dict(row) for row in rows]).with_derived(
+        {
+            "grid": grid.name,
+            "question": grid.question,
+            "cells_planned": len(grid.planned),
+            "cells_measured": sum(not row["why"] for row in rows),
+            "expectations": len(told),
+            "expectations_held": sum(row["held"] is True for row in told),
+        }
+    )
 
-    def write(rows: list[dict[str, Any]], path: Path) -> Measurement:
-        told = [row for row in rows if row["expected"]]
-        made = msgspec.structs.replace(base, rows=list(rows)).with_derived(
-            {
-                "grid": grid.name,
-                "question": grid.question,
-                "cells_planned": len(grid.planned),
-                "cells_measured": sum(not row["why"] for row in rows),
-                "expectations": len(told),
-                "expectations_held": sum(row["held"] is True for row in told),
-            }
-        )
-        write_json(path, made)
-        return made
 
-    return write
+def _machine(measured: Measurement) -> tuple[Any, ...]:
+    return tuple(measured.host.get(name) for name in ("cpu", "cores", "ram_bytes", "kernel"))
 
 
 def _row(
@@ -245,15 +252,17 @@ def _binaries(grid: Grid) -> dict[str, ServerBinary | str]:
     return found
 
 
-def _kept(out: Path) -> dict[Any, dict[str, Any]]:
-    """What is kept of an earlier time, by what makes two rows the same."""
+def _kept(out: Path) -> tuple[dict[Any, dict[str, Any]], Measurement | None]:
+    """What is kept of an earlier time, by what makes two rows the same; and the last of it."""
     paths = [path for path in (out, partial(out)) if path.exists()]
-    rows = [row for path in paths for row in read_measurement(path, KIND).rows]
-    return {
+    found = [read_measurement(path, KIND) for path in paths]
+    rows = {
         _identity_of({name: row.get(name) for name in _IDENTITY}): row
-        for row in rows
+        for each in found
+        for row in each.rows
         if not row["why"]
     }
+    return rows, found[-1] if found else None
 
 
 _IDENTITY: Final = (*(each for each in Cell.__dataclass_fields__), "engine", "version")
@@ -305,6 +314,10 @@ def _grid(content: Mapping[str, Any], path: Path, seed: int | None) -> Grid:
     for key, value in (("name", name), ("question", question)):
         if not isinstance(value, str):
             raise GridError(f"{path}: {key} is {value!r}, and not a text")
+    if not _NAME.fullmatch(name):
+        raise GridError(
+            f"{path}: name is {name!r}; a file is named after it, so it has letters, digits and ._-"
+        )
     given = content.get("seed", 1)
     if not isinstance(given, int) or isinstance(given, bool) or given < 0:
         raise GridError(f"{path}: seed is {given!r}, and not a whole number")
@@ -338,7 +351,7 @@ def _planned(table: Mapping[str, Any], where: str, seed: int) -> list[Planned]:
     repeat = 1 if repeat is None else repeat
     if not isinstance(repeat, int) or isinstance(repeat, bool) or not 1 <= repeat <= _REPEAT_MAX:
         raise GridError(f"{where}: repeat is {repeat!r}, and not 1 to {_REPEAT_MAX}")
-    lists = {key: _listed(table[key], key, where) for key in _LISTED if key in table}
+    lists = {key: _listed(table[key], key, where) for key in table if key in _LISTED}
     found = []
     for values in itertools.product(*lists.values()):
         for round_ in range(repeat):
@@ -387,6 +400,7 @@ def _cell(given: dict[str, Any], where: str, seed: int) -> Cell:
         hot_share=given.get("hot_share", 0.1),
         cpu_share=given.get("vcpu"),
         new_keys=given.get("new_keys", False),
+        length_spread=given.get("length_spread", 0.0),
         seed=seed,
     )
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from random import Random
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -40,14 +41,16 @@ Stage = Literal["", "fill", "writes", "rewrite"]
 
 _MAXMEMORY_MIN: Final = 4 * MIB
 _WRITES_MAX: Final = 100_000
-_VALUE_MAX: Final = 16 * MIB
+_VALUE_MAX: Final = MIB
+_SPREAD_MAX: Final = 0.9
 _FILL_BATCH: Final = 20
 _FILL_STEP: Final = MIB  # of values, from one look at the server to the next
 _FILL_BUFFER: Final = MIB // 4
 _LEAD_S: Final = 0.5  # of writes, before the fork
 _INFO_S: Final = 0.1
+_TOLD_S: Final = 0.02  # of less no rate is told
 _SLOWEST_BYTES_PER_S: Final = 2e6  # of a rewrite, on a whole core; below it something is wrong
-_DISK: Final = 3.5  # the file of the fill, its rewrite, and what is written meanwhile
+_DISK: Final = 4.5  # the file of the fill, written twice, its rewrite, what is written meanwhile
 _PEAK: Final = 2.5  # what a server takes at most while it rewrites, of its cap
 _IN_MEMORY: Final = ("tmpfs", "ramfs")
 _NOT_REACHED: Final = (
@@ -73,7 +76,10 @@ class Cell:
         maxmemory_bytes: the server's cap.
         limit_bytes: of its memory, as a container's; None for none.
         writes_per_s: as they come due, whether the server keeps up or not.
-        value_bytes: length of each value; all are equally long.
+        value_bytes: length of a value, on average.
+        length_spread: how far lengths lie from that at most, of it; 0 if all are equally long.
+            Otherwise all sessions are written once more after the fill, in any order, as
+            conversations are: it leaves gaps between them, which a fill alone does not.
         hot_share: share of the writes that go to a tenth of the keys; 0.1 is uniform.
         cpu_share: of one core; None for as much as there is.
         new_keys: whether what is written are new sessions, for which others are evicted.
@@ -87,20 +93,23 @@ class Cell:
     hot_share: float = 0.1
     cpu_share: float | None = None
     new_keys: bool = False
+    length_spread: float = 0.0
     seed: int = 1
 
     def __post_init__(self) -> None:
         bounds: dict[str, tuple[float | None, float, float]] = {
-            "maxmemory_bytes": (self.maxmemory_bytes, _MAXMEMORY_MIN, 1 << 40),
-            "limit_bytes": (self.limit_bytes, _MAXMEMORY_MIN, 1 << 40),
+            "maxmemory": (self.maxmemory_bytes, _MAXMEMORY_MIN, 1 << 40),
+            "limit": (self.limit_bytes, _MAXMEMORY_MIN, 1 << 40),
             "writes_per_s": (self.writes_per_s, 0, _WRITES_MAX),
             "value_bytes": (self.value_bytes, VALUE_BYTES_MIN, _VALUE_MAX),
             "hot_share": (self.hot_share, 0, 1),
-            "cpu_share": (self.cpu_share, CPU_SHARE_MIN, 1024),
+            "length_spread": (self.length_spread, 0, _SPREAD_MAX),
+            "vcpu": (self.cpu_share, CPU_SHARE_MIN, 1024),
         }
         for name, (value, least, most) in bounds.items():
             if value is not None and not least <= value <= most:
-                shown = format_bytes if name.endswith("bytes") else "{:g}".format
+                size = name in ("maxmemory", "limit", "value_bytes")
+                shown = format_bytes if size else "{:g}".format
                 raise UsageError(
                     f"{name} is {shown(value)}, outside {shown(least)} to {shown(most)}"
                 )
@@ -121,7 +130,7 @@ class Measured(Cell):
         aof_buffer_bytes: the highest ``mem_aof_buffer`` that was seen.
         fork_s: for which the server stood still.
         rewrite_s: as long as the child lived.
-        written_per_s: as achieved meanwhile.
+        written_per_s: as achieved meanwhile; None if it was killed within a moment.
         base_bytes: of the new base file.
         killed: whether the kernel killed the server, or its child, for want of memory.
         killed_in: the stage: ``fill``, ``writes`` before the rewrite, or ``rewrite``; else empty.
@@ -260,25 +269,37 @@ class _Trial:
 
     def _fill(self) -> None:
         cell = self._cell
-        sessions, number = Sessions(cell.value_bytes, cell.seed), 0
+        self._progress(f"filling {format_bytes(cell.maxmemory_bytes)}")
+        sessions = Sessions(cell.value_bytes, cell.seed, cell.length_spread)
+        number = 0
         step = max(_FILL_BATCH, min(cell.maxmemory_bytes // 100, _FILL_STEP) // cell.value_bytes)
         with socket.create_connection(("127.0.0.1", _port(self._server)), timeout=30) as connection:
-            while not (info := self._client.info("everything"))["evicted_keys"]:
-                # While the disk is behind, what is not yet in the file is kept in a buffer beside
-                # the data. A fill is much faster than life: unpaced, the buffer grew to 30 MiB, and
-                # the allocator kept that for 10 s more (340 MiB, Redis 7.0.15, 2026-11-26).
-                if info["mem_aof_buffer"] > _FILL_BUFFER:
-                    time.sleep(0.005)
-                    continue
-                share = info["used_memory"] / cell.maxmemory_bytes
-                self._progress(f"filling: {100 * min(1.0, share):.0f} % of the cap")
+            while not self._caught_up()["evicted_keys"]:
                 for start in range(number, number + step, _FILL_BATCH):
                     _send(connection, [sessions.write(start + i) for i in range(_FILL_BATCH)])
                     number = start + _FILL_BATCH
+            if cell.length_spread:
+                self._progress("writing every session once more")
+                random = Random(f"fill {cell.seed}")
+                for start in range(0, number, step):
+                    self._caught_up()
+                    for turn in range(start, min(number, start + step), _FILL_BATCH):
+                        drawn = [random.randrange(number) for _ in range(_FILL_BATCH)]
+                        _send(connection, [sessions.write(each, turn + each) for each in drawn])
         while self._client.info("persistence")["aof_pending_bio_fsync"]:
             time.sleep(0.02)
         self.found["keys"] = self._client.dbsize()
         self.found["used_memory_bytes"] = self._client.info("memory")["used_memory"]
+
+    def _caught_up(self) -> dict[str, Any]:
+        """Wait until the append-only file is written; the server's INFO then."""
+        # While the disk is behind, what is not yet in the file is kept in a buffer beside the
+        # data, and a fill is much faster than life. Unpaced, there were 345 to 356 MiB before the
+        # fork, since the allocator keeps for 10 s what was freed; paced, 345.4 to 346.7 (340 MiB,
+        # Redis 7.0.15, 2026-11-26).
+        while (info := self._client.info("everything"))["mem_aof_buffer"] > _FILL_BUFFER:
+            time.sleep(0.005)
+        return dict(info)
 
     def _rewrite(self) -> None:
         cell = self._cell
@@ -333,7 +354,8 @@ class _Trial:
     def _conclude(self, sampled: Sampled, written: Written, ended_s: float) -> None:
         if self._fork_s:
             begun_s, over_s = sampled.child_s or (self._fork_s, ended_s)
-            self.found["written_per_s"] = written.per_s(begun_s, over_s)
+            if over_s - begun_s > _TOLD_S:
+                self.found["written_per_s"] = written.per_s(begun_s, over_s)
             if not self.found["killed"]:
                 self.found["rewrite_s"] = over_s - begun_s
         if self._cgroup is not None:
@@ -355,6 +377,7 @@ class _Writer:
                 [sys.executable, "-m", "workbench.lab.writer"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
                 start_new_session=True,  # Ctrl-C is for us; it ends when its input closes
                 preexec_fn=die_with_parent(),  # noqa: PLW1509
@@ -376,6 +399,7 @@ class _Writer:
             keys=keys,
             hot_share=cell.hot_share,
             new_keys=cell.new_keys,
+            length_spread=cell.length_spread,
             seed=cell.seed,
         )
         if self._process is not None and self._process.stdin is not None:
@@ -386,7 +410,9 @@ class _Writer:
         """Have it end, and tell what it achieved."""
         if self._process is None:
             return Written()
-        told, _ = self._process.communicate(timeout=30)
+        told, complaint = self._process.communicate(timeout=30)
+        if self._process.returncode:
+            raise RunFailedError(f"the writer broke off: {complaint.strip().splitlines()[-1:]}")
         return Written(**json.loads(told)) if told else Written()
 
 
@@ -415,7 +441,7 @@ def _check_machine(cell: Cell, folder: Path) -> None:
                 f"{what if what == 'is free' else f'is what {what}'}: take a smaller one"
             )
     kind = filesystem(folder)
-    if kind in _IN_MEMORY:
+    if kind in _IN_MEMORY and cell.limit_bytes is not None:
         raise UsageError(
             f"{folder} is kept in memory ({kind}), where the server's files would count as its own "
             "memory; name a folder on a disk with TMPDIR"

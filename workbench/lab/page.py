@@ -134,7 +134,8 @@ def outcome(row: Mapping[str, Any]) -> str:
 
 
 def _written_what(row: Mapping[str, Any]) -> str:
-    size = f"{row['value_bytes']:,} B"
+    spread = f" ± {format_share(row['length_spread'])}" if row["length_spread"] else ""
+    size = f"{row['value_bytes']:,} B{spread}"
     if row["new_keys"]:
         return f"{size}, new"
     if abs(row["hot_share"] - 0.1) < 1e-9:

@@ -16,6 +16,8 @@ VALUE_BYTES_MIN: Final = 64
 """The shortest value that is still JSON with a name and a text."""
 
 _TEXTS: Final = 256
+_KEPT_BYTES: Final = 16 * 1024 * 1024  # fewer texts of longer values
+_STREAM_BYTES: Final = 64 * 1024  # of words, from which the texts are cut
 _WORDS: Final = tuple(
     word
     for line in (
@@ -31,34 +33,40 @@ class Sessions:
     """
     Commands that write sessions under ``channel:wb-<number>``.
 
-    Every value has the same length, so that each takes the same room in the server; its text is
-    words and digits, which the server compresses in its files as it does with conversations.
+    The text of a value is words and digits, which the server compresses in its files as it does
+    with conversations.
 
     Args:
-        value_bytes: length of a value.
+        value_bytes: length of a value, on average.
         seed: of the texts.
+        spread: how far lengths lie from the average at most, of it; 0 if all are equally long.
     """
 
-    def __init__(self, value_bytes: int, seed: int) -> None:
+    def __init__(self, value_bytes: int, seed: int, spread: float = 0.0) -> None:
         random = Random(f"sessions {seed}")
-        texts = (_text(value_bytes, random) for _ in range(_TEXTS))
-        self._ends = [
-            b"\r\n$%d\r\n%b\r\n$2\r\nEX\r\n$%d\r\n%d\r\n"
-            % (len(text), text, len(str(TTL_S)), TTL_S)
-            for text in texts
-        ]
+        count = max(1, min(_TEXTS, _KEPT_BYTES // value_bytes))
+        stream = _words(2 * value_bytes + _STREAM_BYTES, random)
+        self._ends = []
+        for index in range(count):
+            # Evenly over the range, so that their average is that of any draw.
+            beside = spread * (2 * (index + 0.5) / count - 1)
+            length = max(VALUE_BYTES_MIN, round(value_bytes * (1 + beside)))
+            start = random.randrange(_STREAM_BYTES)
+            text = b'{"data": "%b"}' % stream[start : start + length - len(b'{"data": ""}')]
+            end = (length, text, len(str(TTL_S)), TTL_S)
+            self._ends.append(b"\r\n$%d\r\n%b\r\n$2\r\nEX\r\n$%d\r\n%d\r\n" % end)
+        random.shuffle(self._ends)
 
-    def write(self, number: int) -> bytes:
-        """The command that writes session ``number``."""
-        return b"*5\r\n$3\r\nSET\r\n$20\r\nchannel:wb-%09d%b" % (
-            number,
-            self._ends[number % _TEXTS],
-        )
+    def write(self, number: int, turn: int = 0) -> bytes:
+        """The command that writes session ``number``; in another turn it has another text."""
+        end = self._ends[(number + turn) % len(self._ends)]
+        return b"*5\r\n$3\r\nSET\r\n$20\r\nchannel:wb-%09d%b" % (number, end)
 
 
-def _text(length: int, random: Random) -> bytes:
-    words: list[str] = []
-    room = length - len('{"data": ""}')
-    while sum(map(len, words)) < room:
-        words.append(f"{random.choice(_WORDS)} {random.randrange(10**6)} ")
-    return b'{"data": "%b"}' % "".join(words)[:room].encode()
+def _words(length: int, random: Random) -> bytes:
+    """So much text: a word, a number, a word."""
+    shortest = min(map(len, _WORDS)) + len(" 0 ")
+    told = [
+        f"{random.choice(_WORDS)} {random.randrange(10**6)} " for _ in range(1 + length // shortest)
+    ]
+    return "".join(told)[:length].encode()

@@ -37,7 +37,8 @@ class Plan:
     Attributes:
         port: of the server, on the loopback.
         per_s: writes a second.
-        value_bytes: length of each value.
+        value_bytes: length of a value, on average.
+        length_spread: how far lengths lie from that at most, of it.
         keys: how many sessions there are, numbered from 0.
         hot_share: share of the writes that go to a tenth of them; 0.1 is uniform.
         new_keys: write new sessions instead.
@@ -50,6 +51,7 @@ class Plan:
     keys: int
     hot_share: float = 0.1
     new_keys: bool = False
+    length_spread: float = 0.0
     seed: int = 1
 
 
@@ -88,7 +90,8 @@ class Written:
 
 def write(plan: Plan, connection: socket.socket, input_: int) -> Written:
     """Write until ``input_``, a file descriptor, has something to read, or the server is gone."""
-    numbers, sessions = _Numbers(plan), Sessions(plan.value_bytes, plan.seed)
+    numbers = _Numbers(plan)
+    sessions = Sessions(plan.value_bytes, plan.seed, plan.length_spread)
     connection.setblocking(False)
     written, outgoing = Written(), b""
     sent = answered = 0
@@ -98,7 +101,7 @@ def write(plan: Plan, connection: socket.socket, input_: int) -> Written:
         now_s = time.monotonic()
         due = int((now_s - begun_s) * plan.per_s) if end_s is None else sent
         if not outgoing and (room := min(due - sent, _UNANSWERED_MAX - (sent - answered))) > 0:
-            outgoing = b"".join([sessions.write(numbers.draw()) for _ in range(room)])
+            outgoing = b"".join([sessions.write(numbers.draw(), sent + i) for i in range(room)])
             sent += room
         wait_s = max(_TICK_S, begun_s + (sent + 1) / plan.per_s - now_s) if end_s is None else 0.01
         server = connection.fileno()
@@ -155,9 +158,17 @@ def _note_errors(written: Written, replies: bytes) -> None:
             written.refusal = written.refusal or line[1:].decode(errors="replace")
 
 
+def _write_as_told(line: str, input_: int) -> Written:
+    given = Plan(**json.loads(line))
+    try:
+        connection = socket.create_connection(("127.0.0.1", given.port))
+    except ConnectionError:  # it was killed before the first write
+        return Written()
+    with connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return write(given, connection, input_)
+
+
 if __name__ == "__main__":
-    if line := sys.stdin.readline():
-        given = Plan(**json.loads(line))
-        with socket.create_connection(("127.0.0.1", given.port)) as connected:
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            json.dump(asdict(write(given, connected, sys.stdin.fileno())), sys.stdout)
+    if plan := sys.stdin.readline():
+        json.dump(asdict(_write_as_told(plan, sys.stdin.fileno())), sys.stdout)
