@@ -57,6 +57,11 @@ class Contestant:
     engine: str
     binary: ServerBinary
 
+    @property
+    def told(self) -> str:
+        """On record: of a path the name alone, since others have it elsewhere."""
+        return Path(self.engine).name
+
 
 @dataclass(frozen=True, slots=True)
 class Compared:
@@ -217,7 +222,7 @@ def compare_engines(
             except (RunFailedError, ServerError) as error:
                 # On record without the log's end, which names this machine's folders.
                 why = str(error).partition("\n")[0].removesuffix("; its log ends:")
-                done.left_out[each.engine] = f"in round {number + 1}: {why}"
+                done.left_out[each.told] = f"in round {number + 1}: {why}"
                 say(f"left out from here on: {each.engine}: {error}")
                 left.remove(each)
                 continue
