@@ -151,6 +151,7 @@ def test_example_works(folder, redis_server, client, line):
             "capacity": ["--from", "100", "--to", "100"],
             "export": ["--once"],
             "bench": [] if "--quick" in words else ["--quick"],
+            "size": ["--cells", "10", "--largest", "16mb"] if "--calibrate" in words else [],
         }
         process = workbench(folder, name, *words, *shorter.get(name, []), **at)
         told = []

@@ -121,16 +121,12 @@ class Layout:
         """How many keys a table of so many buckets takes before it wants to grow."""
         return buckets if self.engine == "redis" else _BUCKET_ENTRIES * buckets
 
-    def released_share(self, value_bytes: float) -> float:
-        """Of a value's pages, those that a rewrite gives back: whole ones that it has alone."""
-        if not self.releases or value_bytes < _PAGE:
+    def released_share(self, lengths: Sequence[int]) -> float:
+        """Of the memory of values, what a rewrite gives back: whole pages that one has alone."""
+        if not self.releases:
             return 0.0
-        if value_bytes % _PAGE == 0:
-            return 1.0
-        # Values of a class follow each other, so that they begin at any place of a page.
-        starts = np.arange(_PAGE // math.gcd(round(value_bytes), _PAGE)) * round(value_bytes)
-        whole = (starts + value_bytes) // _PAGE - -(-starts // _PAGE)
-        return float(np.maximum(0, whole).sum() * _PAGE / (len(starts) * value_bytes))
+        taken = [allocated(_header(each) + each + 1, self.allocator) for each in lengths]
+        return sum(each * _whole_pages(each) for each in taken) / sum(taken)
 
     def _one(self, length: int, key_bytes: int, ttl: bool) -> tuple[float, float, float]:
         def size(wanted: int) -> int:
@@ -321,8 +317,10 @@ def named_layout(name: str) -> Layout:
     for layout in LAYOUTS:
         if all(word in layout.name.lower() for word in wanted.replace(",", " ").split()):
             return layout
-    known = [layout.name for layout in LAYOUTS]
-    raise UsageError(f"there is no layout {name!r}{nearest(name, known)}")
+    known = {f"{layout.engine} {layout.allocator}" for layout in LAYOUTS}
+    if nearest(name, known).startswith("; known"):
+        known |= {layout.engine for layout in LAYOUTS}
+    raise UsageError(f"no engine and allocator go by {name!r}{nearest(name, known)}")
 
 
 def sampled_layout(
@@ -370,6 +368,16 @@ def _most(within: Callable[[float], bool], high: float) -> float:
 def _header(length: int) -> int:
     """Of a text, in bytes, by its length."""
     return 1 if length < 32 else 3 if length < 256 else 5 if length < 65_536 else 9
+
+
+@lru_cache(maxsize=4096)
+def _whole_pages(size: int) -> float:
+    """Of pieces of a size that follow each other, the share that lies on pages of one alone."""
+    if size < _PAGE:
+        return 0.0
+    starts = np.arange(_PAGE // math.gcd(size, _PAGE)) * size
+    whole = (starts + size) // _PAGE - -(-starts // _PAGE)
+    return float(np.maximum(0, whole).sum() * _PAGE / (len(starts) * size))
 
 
 @lru_cache(maxsize=4096)

@@ -44,8 +44,15 @@ __all__ = [
 
 COLUMNS: Final = (
     *("maxmemory_bytes", "writes_per_s", "value_bytes", "hot_share", "cpu_share", "new_keys"),
-    *("keys", "used_memory_bytes", "before_bytes", "peak_bytes", "aof_buffer_bytes"),
-    *("rewrite_s", "written_per_s", "base_bytes", "killed"),
+    *(
+        "length_spread",
+        "keys",
+        "used_memory_bytes",
+        "before_bytes",
+        "peak_bytes",
+        "aof_buffer_bytes",
+    ),
+    *("rewrite_s", "written_per_s", "killed"),
 )
 """What is needed of a cell to fit a law to it."""
 
@@ -60,6 +67,7 @@ _UNLIMITED_CORES: Final = 2.0  # one for the server, one for the rewrite
 _SHARE_OF_NOTHING: Final = 0.03
 _KEPT_UP: Final = 0.8
 _SMALLEST: Final = 4
+_LENGTHS: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +78,8 @@ class Demand:
     Attributes:
         writes_per_s: of sessions, while a rewrite runs.
         value_bytes: length of a value, on average.
-        lengths: of values, evenly many, if they differ; what they take is then their mean.
+        length_spread: how far lengths lie from that at most, of it, evenly; 0 if all are equal.
+        lengths: of values, if they are known; then the spread follows from them.
         hot_share: of the writes, that goes to a tenth of the sessions; 0.1 is none preferred.
         cpu_share: of one core, that server and rewrite have together; None is a core for each.
         new_share: of the writes, those that begin a session, and so evict another.
@@ -81,6 +90,7 @@ class Demand:
 
     writes_per_s: float
     value_bytes: float
+    length_spread: float = 0.0
     lengths: tuple[int, ...] = ()
     hot_share: float = 0.1
     cpu_share: float | None = None
@@ -88,6 +98,26 @@ class Demand:
     key_bytes: int = 20
     clients: int = 1
     replicas: int = 0
+
+    @property
+    def each_length(self) -> tuple[int, ...]:
+        """Lengths of values, evenly many."""
+        if self.lengths:
+            return self.lengths
+        if not self.length_spread:
+            return (round(self.value_bytes),)
+        steps = (2 * (at + 0.5) / _LENGTHS - 1 for at in range(_LENGTHS))
+        return tuple(
+            max(1, round(self.value_bytes * (1 + step * self.length_spread))) for step in steps
+        )
+
+    @property
+    def spread(self) -> float:
+        """How far lengths lie from their mean at most, if they lay evenly."""
+        if not self.lengths:
+            return self.length_spread
+        apart = np.abs(np.array(self.lengths) - np.mean(self.lengths)).mean()
+        return float(min(1.0, 2 * apart / np.mean(self.lengths)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +205,7 @@ class Law:
     Attributes:
         program_bytes: that the process holds beside ``used_memory``.
         fragmentation: of ``used_memory``, what is held beyond it.
+        gaps: likewise, where lengths differ; times the root of their spread.
         floor_bytes: that a rewrite takes without any write.
         values_factor, objects_factor: copied pages by those worked out.
         renewed_factor: of values, where sessions begin and others are evicted: the oldest lie side
@@ -193,6 +224,7 @@ class Law:
 
     program_bytes: float
     fragmentation: float
+    gaps: float
     floor_bytes: float
     values_factor: float
     objects_factor: float
@@ -215,7 +247,7 @@ class Law:
         fit = sessions_that_fit(
             layout,
             maxmemory_bytes,
-            value_bytes=demand.lengths or demand.value_bytes,
+            value_bytes=demand.each_length,
             key_bytes=demand.key_bytes,
             clients=demand.clients,
         )
@@ -228,7 +260,8 @@ class Law:
         copied = self.floor_bytes + of_values * values + self.objects_factor * objects
         command = demand.value_bytes + demand.key_bytes + _COMMAND_BYTES
         aof = written * command * self.aof_s
-        beyond = self.fragmentation * maxmemory_bytes + headers
+        gaps = self.fragmentation + self.gaps * math.sqrt(demand.spread)
+        beyond = gaps * maxmemory_bytes + headers
         before = maxmemory_bytes + beyond + self.program_bytes
         growth = copied + aof
         clients = demand.clients * layout.client_bytes
@@ -289,6 +322,7 @@ class Law:
             "writes_per_s": demand.writes_per_s,
             "value_bytes": demand.value_bytes,
             "hot_share": demand.hot_share,
+            "length_spread": demand.spread,
             "cpu_share": 1.0 if demand.cpu_share is None else demand.cpu_share,
         }
         said = []
@@ -332,7 +366,7 @@ def touched_bytes(
         return keys * session.value, keys * small_bytes(fit, demand)
     values = keys * session.value
     copied = -math.expm1(math.log(unwritten) * (1 + _PAGE / session.value))
-    if released := fit.layout.released_share(session.value):
+    if released := fit.layout.released_share(demand.each_length):
         # A rewrite gives a value's whole pages back once it has written them: they are copied only
         # if the write comes first. Over the rewrite that is so for a share of them.
         each = -math.log(unwritten)
@@ -466,7 +500,7 @@ def fit_law(cells: pd.DataFrame, layout: Layout) -> Law:
     ranges = {
         name: (float(values.min()), float(values.max()))
         for name, values in {
-            **{name: whole[name].astype(float) for name in COLUMNS[:4]},
+            **{name: whole[name].astype(float) for name in (*COLUMNS[:4], "length_spread")},
             "cpu_share": shares,
         }.items()
     }
@@ -506,8 +540,8 @@ def with_loading(law: Law, restarts: pd.DataFrame, layout: Layout) -> Law:
 
 
 _COEFFICIENTS: Final = (
-    *("program_bytes", "fragmentation", "floor_bytes", "values_factor", "objects_factor"),
-    *("renewed_factor", "touches", "key_us", "byte_ns", "write_us", "aof_s"),
+    *("program_bytes", "fragmentation", "gaps", "floor_bytes", "values_factor"),
+    *("objects_factor", "renewed_factor", "touches", "key_us", "byte_ns", "write_us", "aof_s"),
 )
 
 
@@ -532,6 +566,7 @@ def demand_of(cell: Mapping[str, Any] | pd.Series, *, as_achieved: bool = False)
         hot_share=float(cell["hot_share"]),
         cpu_share=None if share is None or pd.isna(share) else float(share),
         new_share=float(bool(cell["new_keys"])),
+        length_spread=float(cell["length_spread"]),
     )
 
 
@@ -540,11 +575,16 @@ def _fitted(cells: pd.DataFrame, layout: Layout) -> Law:
     pieces = layout.header_bytes * cells["keys"] * (3 if layout.engine == "redis" else 2)
     # Relative errors count: a cell of 64 MiB as much as one of 512.
     weights = 1 / before
-    matrix = np.column_stack([np.ones(len(cells)), used]) * weights.to_numpy()[:, None]
-    (program, fragmentation), _ = nnls(matrix, ((before - used - pieces) * weights).to_numpy())
+    spread = np.sqrt(cells["length_spread"].astype(float))
+    matrix = np.column_stack([np.ones(len(cells)), used, spread * used])
+    matrix *= weights.to_numpy()[:, None]
+    (program, fragmentation, gaps), _ = nnls(
+        matrix, ((before - used - pieces) * weights).to_numpy()
+    )
     return Law(
         program_bytes=float(program),
         fragmentation=float(fragmentation),
+        gaps=float(gaps),
         aof_s=_aof_s(cells),
         **_fitted_copies(cells, layout),
         **_fitted_rewrite(cells),
@@ -581,7 +621,7 @@ def _fit_of(cell: Mapping[str, Any] | pd.Series, layout: Layout) -> Fit:
     worked_out = sessions_that_fit(
         layout,
         int(cell["maxmemory_bytes"]),
-        value_bytes=demand.value_bytes,
+        value_bytes=demand.each_length,
         key_bytes=demand.key_bytes,
     )
     return replace(worked_out, sessions=int(cell["keys"]))

@@ -38,6 +38,10 @@ def size(
         float,
         typer.Option(help="Share of the writes that go to a tenth of the sessions; 0.1: even."),
     ] = 0.1,
+    length_spread: Annotated[
+        float,
+        typer.Option(help="How far lengths lie from --value-bytes at most, of it; 0: all equal."),
+    ] = 0.5,
     growth_sessions_per_s: Annotated[
         float | None, typer.Option(help="Sessions that begin a second.")
     ] = None,
@@ -108,6 +112,7 @@ def size(
             value_bytes=value_bytes,
             vcpu=vcpu,
             hot_share=hot_share,
+            length_spread=length_spread,
             growth_sessions_per_s=growth_sessions_per_s,
             ttl=ttl,
             clients=clients,
@@ -154,8 +159,9 @@ def _check_options(given: "Mapping[str, Any]") -> None:
 
     bounds: dict[str, tuple[float, float, str]] = {
         "writes_per_s": (0, 1e6, ""),
-        "vcpu": (0.01, 256, "; a quarter of a core is 0.25"),
+        "vcpu": (0.01, 16, "; a quarter of a core is 0.25"),
         "hot_share": (0, 1, "; it is a share, and an even one is 0.1"),
+        "length_spread": (0, 0.9, "; lengths that lie within a half of their average are 0.5"),
         "growth_sessions_per_s": (0, 1e6, ""),
         "clients": (0, 100_000, ""),
         "replicas": (0, 100, ""),
@@ -176,6 +182,7 @@ def _asked(
     value_bytes: str | None,
     vcpu: float | None,
     hot_share: float,
+    length_spread: float,
     growth_sessions_per_s: float | None,
     ttl: str | None,
     clients: int | None,
@@ -235,6 +242,7 @@ def _asked(
             value_bytes=length,
             lengths=tuple(lengths),
             hot_share=hot_share,
+            length_spread=length_spread,
             cpu_share=vcpu,
             new_share=min(1.0, (growth or 0.0) / writes) if writes else 0.0,
             key_bytes=key_bytes,
@@ -324,7 +332,7 @@ def _answer(asked: _Asked, fitted: "Measurement", path: Path) -> dict[str, Any]:
     layout = asked.layout
     law, of = law_of(fitted, layout.engine, layout.allocator)
     if asked.fragmentation is not None:
-        law = replace(law, fragmentation=asked.fragmentation, program_bytes=0.0)
+        law = replace(law, fragmentation=asked.fragmentation, gaps=0.0, program_bytes=0.0)
     advice = advised(law, layout, asked.limit_bytes, asked.demand)
     shipped = path.is_relative_to(measurements_dir())
     notes = list(advice.outside)
@@ -381,7 +389,7 @@ def _sessions(asked: _Asked, advice: "Advice", chosen: "Layout") -> list[dict[st
         fit = sessions_that_fit(
             layout,
             advice.maxmemory_bytes,
-            value_bytes=demand.lengths or demand.value_bytes,
+            value_bytes=demand.each_length,
             key_bytes=demand.key_bytes,
             clients=demand.clients,
         )
@@ -498,7 +506,8 @@ def _print(told: "Mapping[str, Any]") -> None:
     for row in told["sessions"]:
         mark = "→" if row["chosen"] else " "
         typer.echo(
-            f"{mark} {row['engine']:24}{row['sessions']:>12,}  {row['bytes_per_session']:,.0f} B each"
+            f"{mark} {row['engine']:24}{row['sessions']:>12,}  "
+            f"{row['bytes_per_session']:,.0f} B each"
         )
     _print_growth(told["growth"])
     restart, documented = told["restart"], told["documented"]
@@ -510,8 +519,10 @@ def _print(told: "Mapping[str, Any]") -> None:
         f"{format_bytes(restart['data_most_bytes'])} of data load under the limit"
     )
     typer.echo(
-        f"the documented 95 % is {format_bytes(documented['maxmemory_bytes'])}: a peak of "
-        f"{format_bytes(documented['peak_bytes'])} ({format_bytes(documented['peak_low_bytes'])} to "
+        f"the documented rule, 95 % of a limit that is 35 % of the task, gives "
+        f"{format_bytes(documented['maxmemory_bytes'])}: a peak of "
+        f"{format_bytes(documented['peak_bytes'])} ("
+        f"{format_bytes(documented['peak_low_bytes'])} to "
         f"{format_bytes(documented['peak_high_bytes'])}); killed: {documented['killed']}"
     )
     typer.echo()

@@ -17,7 +17,7 @@ from workbench.analysis.sessions import LAYOUTS, Layout, layout_of, sampled_layo
 from workbench.analysis.sizing import cross_checked, fit_law, with_loading
 from workbench.errors import LimitError, ServerMissingError, UsageError
 from workbench.lab.memory import Cell, measure
-from workbench.lab.resident import restart, sampled_session_bytes
+from workbench.lab.resident import Restart, restart, sampled_session_bytes
 from workbench.runs.measurement import Measurement
 from workbench.server.binary import ENGINES, ServerBinary, find_binary
 from workbench.telemetry.circumstances import measurement
@@ -34,11 +34,18 @@ _VALUE_BYTES: Final = (300, 8000)
 _WRITTEN_BYTES_PER_S: Final = 30e6  # more than that the one that writes may not keep up with
 _CPU_SHARES: Final = (0.35, 0.5, 0.7, 1.0)
 _HOT_SHARES: Final = (0.1, 0.1, 0.1, 0.5, 0.9)
-_RESTARTS: Final = ((300, 32 * MIB), (2600, 96 * MIB))
+_SPREADS: Final = (0.0, 0.0, 0.3, 0.5, 0.8)
+_RESTARTS: Final = ((300, 48 * MIB), (2600, 96 * MIB))
 
 
 def cells(
-    seed: int, number: int, *, largest: int = _MAXMEMORY[1], shares: bool = True
+    seed: int,
+    number: int,
+    *,
+    largest: int = _MAXMEMORY[1],
+    shares: Sequence[float] = _CPU_SHARES,
+    hot_shares: Sequence[float] = _HOT_SHARES,
+    spreads: Sequence[float] = _SPREADS,
 ) -> list[Cell]:
     """
     Conditions that are spread over what the law is to hold for.
@@ -47,7 +54,9 @@ def cells(
         seed: another one gives others.
         number: how many.
         largest: cap among them, bytes.
-        shares: some have a share of a core; only a cgroup can grant one.
+        shares: of a core, that half of them have; only a cgroup can grant one.
+        hot_shares: of the writes, that go to a tenth of the sessions.
+        spreads: of lengths.
     """
     random = Random(f"cells {seed}")
     smallest = min(_MAXMEMORY[0], largest // 2)
@@ -58,18 +67,21 @@ def cells(
         return places
 
     found = []
-    for size, rate, length, skew, cpu, new in zip(*(spread() for _ in range(6)), strict=True):
+    for size, rate, length, skew, cpu, new, apart in zip(
+        *(spread() for _ in range(7)), strict=True
+    ):
         value = round(_between(_VALUE_BYTES, length))
         writes = min(_between(_WRITES_PER_S, rate), _WRITTEN_BYTES_PER_S / value)
-        share = _CPU_SHARES[int((cpu - 0.5) * 2 * len(_CPU_SHARES))] if cpu >= 0.5 else None
+        share = shares[int((cpu - 0.5) * 2 * len(shares))] if cpu >= 0.5 and shares else None
         found.append(
             Cell(
                 maxmemory_bytes=int(_between((smallest, largest), size)) // MIB * MIB,
                 writes_per_s=0.0 if rate < 1 / 16 else float(round(writes)),
                 value_bytes=value,
-                hot_share=_HOT_SHARES[int(skew * len(_HOT_SHARES))],
-                cpu_share=share if shares else None,
+                hot_share=hot_shares[int(skew * len(hot_shares))],
+                cpu_share=share,
                 new_keys=new > 0.8,
+                length_spread=spreads[int(apart * len(spreads))],
                 seed=seed,
             )
         )
@@ -83,6 +95,7 @@ def calibrate(
     seed: int = 1,
     number: int = 24,
     largest: int = _MAXMEMORY[1],
+    restarts: bool = True,
     command: str = "workbench size --calibrate",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Measurement:
@@ -95,6 +108,7 @@ def calibrate(
         seed: of the cells.
         number: of cells for each.
         largest: cap among them, bytes.
+        restarts: time restarts as well.
         command: what makes the measurement again.
         progress: told what is done.
 
@@ -112,26 +126,19 @@ def calibrate(
         own = _measured(binary, folder, seed, number, largest, progress)
         frame = pd.DataFrame(own)
         law = fit_law(frame, layout)
-        restarts = [
-            asdict(
-                restart(
-                    min(size, largest),
-                    value_bytes=value,
-                    folder=folder,
-                    binary=binary,
-                    progress=progress,
-                )
-            )
+        timed = [
+            asdict(_restarted(binary, folder, value, min(size, largest), progress))
             | {"value_bytes": value}
-            for value, size in _RESTARTS
+            for value, size in (_RESTARTS if restarts else ())
         ]
-        law = with_loading(law, pd.DataFrame(restarts), layout)
+        if timed:
+            law = with_loading(law, pd.DataFrame(timed), layout)
         within = [abs(error) <= 0.1 for error in cross_checked(frame, layout)]
         laws.append(
             engine_key(binary)
             | {
                 "law": asdict(law),
-                "restarts": restarts,
+                "restarts": timed,
                 "within_tenth_share": sum(within) / len(within),
             }
         )
@@ -210,19 +217,23 @@ def _measured(
     progress: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    shares = True
     todo = cells(seed, number, largest=largest)
-    for at, cell in enumerate(todo):
-        chosen = cell if shares else cells(seed, number, largest=largest, shares=False)[at]
-        progress(f"{binary.label}: cell {at + 1} of {number}, {_told(chosen)}")
+    without_shares = cells(seed, number, largest=largest, shares=())
+    for at in range(number):
+        progress(f"{binary.label}: cell {at + 1} of {number}, {_told(todo[at])}")
         try:
-            found = measure(chosen, binary=binary, folder=folder)
-        except LimitError:
-            shares = False
-            chosen = cells(seed, number, largest=largest, shares=False)[at]
-            found = measure(chosen, binary=binary, folder=folder)
+            found = measure(todo[at], binary=binary, folder=folder)
+        except LimitError:  # no cgroup can be had here
+            todo = without_shares
+            found = measure(todo[at], binary=binary, folder=folder)
         rows.append(asdict(found))
     return rows
+
+
+def _restarted(
+    binary: ServerBinary, folder: Path, value: int, size: int, progress: Callable[[str], None]
+) -> Restart:
+    return restart(size, value_bytes=value, folder=folder, binary=binary, progress=progress)
 
 
 def _told(cell: Cell) -> str:

@@ -273,9 +273,12 @@ def _wait(client: Redis, *fields: str) -> None:
 
 
 def _peak_rss_bytes(pid: int) -> int | None:
+    """The most that a process held, without the files that it has mapped, as the program is."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return None
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found[1]) * 1024 if found else None
+    found = dict(re.findall(r"(VmHWM|RssFile):\s+(\d+) kB", status))
+    if "VmHWM" not in found:
+        return None
+    return (int(found["VmHWM"]) - int(found.get("RssFile", 0))) * 1024
