@@ -62,8 +62,9 @@ class SafeSize:
             (peak by limit; NaN without one), ``cap_ratio`` (peak by maxmemory), ``documented``
             (whether the cap is that of the documented formula), and in ``label`` the engine too
             where a label has several. Empty without a grid.
-        points: a row a held-out point: ``measured_bytes``, ``predicted_bytes``, ``ratio``, and
-            ``killed``. Empty without any.
+        points: a row a held-out point at the cap that was advised for it: ``measured_bytes``,
+            ``predicted_bytes``, ``ratio``, ``killed``, and ``near`` for a prediction that holds.
+            Empty without any.
         advice: the safe cap by the law; None where there is none.
         documented: what the law says of the documented cap; None without a law.
         why: there is no advice; empty if there is one.
@@ -256,4 +257,6 @@ def _points(sources: Mapping[str, tuple[Measurement, Path]]) -> pd.DataFrame:
     points = told.reset_index(drop=True).rename(columns={"peak_bytes": "measured_bytes"})
     points["ratio"] = points["predicted_bytes"].astype(float) / points["measured_bytes"]
     points["killed"] = points["killed"].astype(bool) if "killed" in points else False
+    # Of one that was killed the peak is what was last seen before.
+    points["near"] = ((points["ratio"] - 1).abs() <= WITHIN) & ~points["killed"]
     return points

@@ -113,17 +113,19 @@ def _predictions(found: SafeSize) -> Finding:
     advice = f"try it: {COMMANDS['sizing']}"
     evidence: dict[str, str] = {}
     if len(points):
-        off = (points["ratio"] - 1).abs()
-        near, share = int((off <= WITHIN).sum()), float((off <= WITHIN).mean())
+        near, killed = int(points["near"].sum()), int(points["killed"].sum())
+        off = (points["ratio"][~points["killed"]] - 1).abs()
         says = f"{near} of {len(points)} predicted peaks are within ±{WITHIN:.0%} of the measured"
+        says += f", and {killed} killed at the maxmemory that was advised" if killed else ""
         evidence = {
             "farthest off": format_share(float(off.max())),
-            "killed": f"{int(points['killed'].sum())} of {len(points)}",
+            "killed": f"{killed} of {len(points)}",
+            **_residents(found),
         }
-        if len(points) >= _POINTS_LEAST:
-            holds = share >= _SHARE_LEAST
-            verdict, advice = ("pass", "") if holds else ("fail", "fit it on this machine: ")
-            advice += "" if holds else COMMANDS["sizing-fit"]
+        if len(points) >= _POINTS_LEAST or killed:
+            holds = near >= _SHARE_LEAST * len(points) and not killed
+            verdict = "pass" if holds else "fail"
+            advice = "" if holds else f"fit it on this machine: {COMMANDS['sizing-fit']}"
     return Finding(
         rule="predictions-hold",
         title="Does the law foretell peaks that it has not seen?",
@@ -134,6 +136,13 @@ def _predictions(found: SafeSize) -> Finding:
         advice=advice,
         source="held-out points of the bench sizing",
     )
+
+
+def _residents(found: SafeSize) -> dict[str, str]:
+    """How far off the sessions were that were foretold to stay under a cap."""
+    told = found.sources["sizing"][0].derived.get("residents", [])
+    off = [abs(each["error"]) for each in told]
+    return {"sessions, farthest off": format_share(max(off))} if off else {}
 
 
 def _between(low: float, high: float) -> str:

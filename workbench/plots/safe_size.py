@@ -95,7 +95,7 @@ def draw_predictions(ax: Axes, points: pd.DataFrame) -> Axes:
     measured = points["measured_bytes"] / MIB
     ax.axhspan(1 - WITHIN, 1 + WITHIN, color=STATE, alpha=0.12, lw=0)
     limit_line(ax, 1.0)
-    off = (points["ratio"] - 1).abs() > WITHIN
+    off = ~points["near"]
     ax.plot(measured[~off], points["ratio"][~off], "o", color=STATE, ms=6)
     ax.plot(measured[off], points["ratio"][off], "X", color=LOSS, ms=9)
     far = max(0.2, 1.2 * float((points["ratio"] - 1).abs().max()))
@@ -198,7 +198,7 @@ def figure_predictions(found: SafeSize) -> Chart:
     figure = Figure(figsize=(9.0, 3.2))
     draw_predictions(figure.subplots(), points)
     off = (points["ratio"] - 1).abs()
-    near = int((off <= WITHIN).sum())
+    near = int(points["near"].sum())
     figure.suptitle(
         f"{near} of {len(points)} predicted peaks are within ±{WITHIN:.0%} of the measured",
         x=0.012,

@@ -119,6 +119,18 @@ def test_law_holds_if_nine_of_ten_points_are_near(runs_folder, ratios, verdict):
     assert judged(safe_size("716mb", **LOAD))["predictions-hold"].verdict == verdict
 
 
+def test_one_that_was_killed_at_the_advised_cap_is_one_too_many(runs_folder):
+    """However near its last figure was; the sessions that were foretold are told beside it."""
+    rows = [point(1.0)] * 11 + [point(1.0, killed=True)]
+    kept(runs_folder, "sizing", rows, {"residents": [{"error": -0.01}, {"error": 0.004}]})
+
+    told = judged(safe_size("716mb", **LOAD))["predictions-hold"]
+
+    assert told.verdict == "fail"
+    assert "1 killed at the maxmemory that was advised" in told.says
+    assert told.evidence["sessions, farthest off"] == "1 %"
+
+
 def test_without_any_measurement_it_says_what_makes_them():
     """Nothing is guessed, and nothing breaks; sessions are worked out under the documented cap."""
     found = safe_size("716mb", **LOAD)
