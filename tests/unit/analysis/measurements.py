@@ -14,6 +14,7 @@ __all__ = ["LAW", "cell", "kept", "law_of_redis", "point"]
 LAW = Law(
     program_bytes=6e6,
     fragmentation=0.02,
+    gaps=0.02,
     floor_bytes=2e6,
     values_factor=1.0,
     objects_factor=1.0,
