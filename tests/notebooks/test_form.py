@@ -16,7 +16,8 @@ LOST_UPDATES = next(path for path in NOTEBOOKS if path.stem == "40-lost-updates"
 POLICIES = next(path for path in NOTEBOOKS if path.stem == "85-policy-comparison")
 MAKERS = {TOUR, LOST_UPDATES, POLICIES}
 COMPARERS = [path for path in NOTEBOOKS if path.stem in {"90-compare-runs", "95-trend"}]
-READERS = [path for path in NOTEBOOKS if path not in {*MAKERS, *COMPARERS}]
+SIZING = next(path for path in NOTEBOOKS if path.stem == "50-memory-sizing")
+READERS = [path for path in NOTEBOOKS if path not in {*MAKERS, *COMPARERS, SIZING}]
 READING_ROOMS = {"runs", "analysis", "diagnostics", "plots"}
 # The tour makes the run that it reads; lost-updates measures, and reads none.
 STARTING_ROOMS = {"experiments", "live", "server", "state", "units"}
@@ -39,7 +40,7 @@ def test_there_are_notebooks():
 
 
 @pytest.mark.parametrize(
-    "path", [*READERS, *COMPARERS, LOST_UPDATES, POLICIES], ids=lambda path: path.stem
+    "path", [*READERS, *COMPARERS, LOST_UPDATES, POLICIES, SIZING], ids=lambda path: path.stem
 )
 def test_cells_stand_in_the_form_s_order(path):
     """question, parameters, setup, run, then chart and reading in pairs, then verdict."""
@@ -149,7 +150,7 @@ def rooms(path):
     return {module[1] for module in modules}
 
 
-@pytest.mark.parametrize("path", [*READERS, *COMPARERS], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*READERS, *COMPARERS, SIZING], ids=lambda path: path.stem)
 def test_notebook_reads_runs_and_starts_nothing(path):
     """It imports from the rooms that read a run, and from nowhere else."""
     assert rooms(path) <= READING_ROOMS

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from workbench.errors import ServerMissingError
+from workbench.errors import ServerMissingError, UsageError
 from workbench.server import binary as binaries
-from workbench.server.binary import ServerBinary, find_binary, inspect_binary
+from workbench.server.binary import ServerBinary, find_binary, inspect_binary, with_allocator
 from workbench.server.process import PrivateServer
 from workbench.server.profiles import profile
 
@@ -163,3 +163,63 @@ def test_each_difference_is_told(engine, number, allocator, words):
 
     assert len(found) == len(words)
     assert all(word in sentence for word, sentence in zip(words, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("asked", "preload", "allocates_with"),
+    [
+        ("valkey", "libjemalloc.so.2", "jemalloc"),
+        ("valkey+jemalloc", "libjemalloc.so.2", "jemalloc"),
+        ("valkey+libc", "", "libc"),
+    ],
+)
+def test_allocator_is_chosen_behind_a_plus(monkeypatch, asked, preload, allocates_with):
+    """So that the engine and its allocator can be told apart."""
+    monkeypatch.setattr(binaries, "_jemalloc", lambda: "libjemalloc.so.2")
+
+    found = find_binary(asked)
+
+    assert (found.engine, found.preload) == ("valkey", preload)
+    assert found.allocates_with == allocates_with
+
+
+def test_server_is_named_by_its_path(program):
+    """With an allocator behind it, or without; a plus in a folder's name is none."""
+    path = program(version("Valkey", "8.1.8", "libc"), "valkey-8+more")
+
+    found = find_binary(f"{path}+libc")
+
+    assert (found.path, found.version, found.preload) == (path, "8.1.8", "")
+    with pytest.raises(UsageError, match="no allocator 'more'"):
+        find_binary(str(path))
+    folder = path.parent / "a+b"
+    folder.mkdir()
+    assert find_binary(str(path.rename(folder / "server"))).version == "8.1.8"
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "says"),
+    [
+        ("valky", UsageError, "no engine 'valky'; did you mean 'valkey'"),
+        ("valkey+jemaloc", UsageError, "no allocator 'jemaloc'; did you mean 'jemalloc'"),
+        ("valkey+", UsageError, "no allocator ''"),
+        ("/nonexistent/server", ServerMissingError, "/nonexistent/server is not a Redis or"),
+    ],
+)
+def test_engine_that_is_none_is_refused(asked, error, says):
+    """With the nearest right one."""
+    with pytest.raises(error, match=says):
+        find_binary(asked)
+
+
+def test_allocator_that_cannot_be_had_is_refused(program, monkeypatch):
+    """jemalloc cannot be taken out of a program, nor preloaded where there is none."""
+    with_own = inspect_binary(program(version()), "given")
+    monkeypatch.setattr(binaries, "_jemalloc", lambda: "")
+    without = inspect_binary(program(version("Valkey", "9.1.2", "libc"), "other"), "given")
+
+    with pytest.raises(UsageError, match=r"built with jemalloc.*leave out \+libc"):
+        with_allocator(with_own, "libc")
+    with pytest.raises(ServerMissingError, match="none to preload"):
+        with_allocator(without, "jemalloc")
+    assert with_allocator(with_own, "jemalloc") is with_own

@@ -37,6 +37,7 @@ COMMANDS = [
     "list",
     "evictions",
     "aof",
+    "compare-engines",
 ]
 
 

@@ -13,6 +13,7 @@ from workbench.cli import (
     judge,
     report,
     compare,
+    engines,
     errors,
     evictions,
     show,

@@ -59,7 +59,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def where(self) -> str:
         """For people: engines and machine, without which no figure holds."""
         engines = ", ".join(
-            f"{each['engine'].capitalize()} {each['version']} ({each['allocator']})"
+            f"{each['engine'].capitalize()} {each['version']} ({each['allocator']}"
+            + (f", {each['preload']} preloaded)" if each.get("preload") else ")")
             for each in self.engines
         )
         cores, cpu = self.host.get("cores"), self.host.get("cpu") or "an unknown processor"

@@ -6,7 +6,7 @@ import platform
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -14,10 +14,21 @@ from typing import Final
 
 from workbench.errors import ServerMissingError, UsageError, nearest
 
-__all__ = ["ENGINES", "ServerBinary", "embedded_path", "find_binary", "inspect_binary"]
+__all__ = [
+    "ALLOCATORS",
+    "ENGINES",
+    "ServerBinary",
+    "embedded_path",
+    "find_binary",
+    "inspect_binary",
+    "with_allocator",
+]
 
 ENGINES: Final = ("redis", "valkey")
 """The engines that can be asked for."""
+
+ALLOCATORS: Final = ("jemalloc", "libc")
+"""The allocators that can be asked for: ``valkey+libc``."""
 
 _OLDEST: Final = (7, 0)
 _VERSION = re.compile(r"(?P<engine>Redis|Valkey) server v=(?P<version>\S+).*malloc=(?P<malloc>\S+)")
@@ -49,6 +60,11 @@ class ServerBinary:
     def found(self) -> str:
         """For people: how it was come by."""
         return {"given": "as named", "path": "found on PATH", "embedded": "embedded"}[self.origin]
+
+    @property
+    def allocates_with(self) -> str:
+        """``jemalloc`` or ``libc``, whether it was built with it or is given it."""
+        return "jemalloc" if self.preload or self.allocator.startswith("jemalloc") else "libc"
 
     @property
     def label(self) -> str:
@@ -87,14 +103,65 @@ def find_binary(engine: str | None = None) -> ServerBinary:
     The server to start: ``WORKBENCH_REDIS_SERVER``, else PATH, else the embedded one.
 
     Args:
-        engine: one of ENGINES, if only that will do.
+        engine: one of ENGINES, if only that will do, or the path of a server; behind a plus the
+            allocator that it is to have: ``valkey+libc``.
 
     Raises:
-        UsageError: there is no such engine.
-        ServerMissingError: none is there, or the named one is not a usable server of the engine.
+        UsageError: there is no such engine, or it cannot have that allocator.
+        ServerMissingError: none is there, the named one is not a usable server of the engine, or
+            the machine has no such allocator.
     """
+    if engine is None:
+        return _find(None)
+    name, plus, allocator = engine.rpartition("+")
+    if not plus or os.sep in allocator:  # a plus in a folder's name
+        name, allocator = engine, ""
+    if (plus and allocator not in {"", *ALLOCATORS}) or engine.endswith("+"):
+        raise UsageError(f"there is no allocator {allocator!r}{nearest(allocator, ALLOCATORS)}")
+    found = _named(name) if os.sep in name else _find(name)
+    return with_allocator(found, allocator) if allocator else found
+
+
+def with_allocator(binary: ServerBinary, allocator: str) -> ServerBinary:
+    """
+    The same program with one of ALLOCATORS, so that its part can be told from the engine's.
+
+    Raises:
+        UsageError: it was built with jemalloc, which cannot be taken out of it.
+        ServerMissingError: the machine has no jemalloc that could be preloaded.
+    """
+    if binary.allocates_with == allocator:
+        return binary
+    if binary.preload:
+        return replace(binary, preload="")
+    if allocator == "libc":
+        raise UsageError(
+            f"{binary.label} was built with jemalloc, which cannot be taken out of it: leave out "
+            "+libc"
+        )
+    preload = _jemalloc()
+    if not preload:
+        raise ServerMissingError(
+            f"{binary.label} cannot be given jemalloc: this machine has none to preload (apt-get "
+            "install libjemalloc2)"
+        )
+    return replace(binary, preload=preload)
+
+
+def _named(path: str) -> ServerBinary:
+    found = inspect_binary(Path(path).absolute(), "given")
+    if found is None:
+        raise ServerMissingError(
+            f"{path} is not a Redis or Valkey server, version 7.0 or newer; give the path of one"
+        )
+    return found
+
+
+def _find(engine: str | None) -> ServerBinary:
     if engine is not None and engine not in ENGINES:
-        raise UsageError(f"there is no engine {engine!r}{nearest(engine, ENGINES)}")
+        raise UsageError(
+            f"there is no engine {engine!r}{nearest(engine, ENGINES)}; or give the path of a server"
+        )
     given = os.environ.get("WORKBENCH_REDIS_SERVER")
     if given:
         # Absolute, since the server is started in a folder of its own; not resolved, since
