@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import GOLDEN
 from tests.unit.analysis.made_cells import TRUTH, made, measurement
+from workbench.analysis.safe_size import safe_size
 from workbench.analysis.sessions import sessions_that_fit
 from workbench.lab.calibrate import layout_for
 from workbench.lab.resident import (
@@ -149,3 +150,15 @@ def test_calibration_on_this_machine_is_kept_and_used(ask, tmp_path):
     assert "law fitted to 10 trials" in printed
     assert printed.rstrip().endswith("sizing-fit.json")
     assert (tmp_path / "runs" / "sizing-fit.json").exists()
+
+
+def test_notebook_and_command_say_the_same(ask):
+    """Of the same load, with what neither was told left to the same defaults."""
+    _, told, _ = ask("size", *ASKED, "--json")
+
+    found = safe_size("716mb", writes_per_s=1000, value_bytes=2600, vcpu=0.35)
+
+    assert json.loads(told)["maxmemory_bytes"] == found.advice.maxmemory_bytes
+    assert [each["sessions"] for each in json.loads(told)["sessions"]] == [
+        fit.sessions for fit in found.fits
+    ]

@@ -44,6 +44,7 @@ KEY_BYTES: Final = 20
 """Length of a session's key."""
 
 _CLIENTS: Final = 50
+_SPREAD_MAX: Final = 0.9
 _LIMIT_MIN: Final = 32 * MIB
 _HEAD: Final = ("", "made", "on", "by")
 
@@ -98,7 +99,7 @@ class SafeSize:
             sessions_that_fit(
                 layout,
                 self.cap_bytes,
-                value_bytes=self.demand.value_bytes,
+                value_bytes=self.demand.each_length,
                 key_bytes=self.demand.key_bytes,
                 clients=self.demand.clients,
             )
@@ -137,6 +138,7 @@ def safe_size(
     *,
     writes_per_s: float,
     value_bytes: float,
+    length_spread: float = 0.5,
     vcpu: float | None = None,
     engine: str = "redis, jemalloc",
     grid: str | Path = "",
@@ -149,7 +151,8 @@ def safe_size(
     Args:
         limit: of the server's container: bytes, or such as ``716mb``.
         writes_per_s: sessions that are written a second while a rewrite runs.
-        value_bytes: length of a session.
+        value_bytes: length of a session, on average.
+        length_spread: how far lengths lie from that at most, of it.
         vcpu: share of one core that server and rewrite have; None, or 0, for a core for each.
         engine: and allocator, by a part of their names.
         grid: a file of trials; the measurement that is kept if empty.
@@ -170,9 +173,12 @@ def safe_size(
     ):
         if not least <= value < math.inf:
             raise UsageError(f"{name} is {value:g}, and {least:g} is the least")
+    if not 0 <= length_spread <= _SPREAD_MAX:
+        raise UsageError(f"length_spread is {length_spread:g}, outside 0 to {_SPREAD_MAX:g}")
     demand = Demand(
         writes_per_s=writes_per_s,
         value_bytes=value_bytes,
+        length_spread=length_spread,
         cpu_share=vcpu or None,
         key_bytes=KEY_BYTES,
         clients=_CLIENTS,

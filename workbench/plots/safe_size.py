@@ -21,6 +21,7 @@ __all__ = [
     "figure_memory_grid",
     "figure_predictions",
     "figure_sessions",
+    "not_measured",
 ]
 
 _DASHES: Final = ("-", (0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)))
@@ -140,7 +141,7 @@ def figure_memory_grid(found: SafeSize) -> Chart:
     """What rewrites took of a limit, and of maxmemory where there was none."""
     cells = found.cells
     if cells.empty:
-        return _not_measured("memory-grid", "No grid of trials has been measured here")
+        return not_measured("memory-grid", "No grid of trials has been measured here")
     limited = cells[cells["limit_ratio"].notna()]
     free = cells[cells["limit_ratio"].isna()]
     kinds = [
@@ -194,7 +195,7 @@ def figure_predictions(found: SafeSize) -> Chart:
     """How far the law is to be believed."""
     points = found.points
     if points.empty:
-        return _not_measured("sizing", "The law has not been tried on points it has not seen")
+        return not_measured("sizing", "The law has not been tried on points it has not seen")
     figure = Figure(figsize=(9.0, 3.2))
     draw_predictions(figure.subplots(), points)
     off = (points["ratio"] - 1).abs()
@@ -230,7 +231,8 @@ def figure_sessions(found: SafeSize) -> Chart:
     return Chart(figure, f"{'; '.join(told)}. Worked out from how each lays a session out.")
 
 
-def _not_measured(kind: str, title: str) -> Chart:
+def not_measured(kind: str, title: str) -> Chart:
+    """A chart that says what would make it."""
     figure = Figure(figsize=(9.0, 2.0))
     ax = figure.subplots()
     no_data(ax, f"measure it: {COMMANDS[kind]}")

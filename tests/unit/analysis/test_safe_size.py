@@ -83,7 +83,8 @@ def test_documented_cap_passes_where_the_law_has_room_for_it(runs_folder):
     )
     kept(runs_folder, "sizing-fit", [], law_of_redis(calm))
 
-    told = judged(safe_size("2gb", writes_per_s=0.0, value_bytes=2600))["safe-size"]
+    calmest = {"writes_per_s": 0.0, "value_bytes": 2600, "length_spread": 0.0}
+    told = judged(safe_size("2gb", **calmest))["safe-size"]
 
     assert told.verdict == "pass"
     assert told.advice == ""
@@ -190,7 +191,10 @@ def test_damaged_measurement_is_no_missing_one(all_kept, runs_folder):
         ({"writes_per_s": -1.0}, "writes_per_s is -1"),
         ({"value_bytes": 0}, "value_bytes is 0, and 1 is the least"),
         ({"vcpu": -0.5}, "vcpu is -0.5"),
-        ({"engine": "redis, tcmalloc"}, "no layout 'redis, tcmalloc'"),
+        (
+            {"engine": "redis, tcmalloc"},
+            "no engine and allocator go by 'redis, tcmalloc'; did you mean 'redis jemalloc'",
+        ),
     ],
 )
 def test_value_that_makes_no_sense_is_refused(changed, says):
