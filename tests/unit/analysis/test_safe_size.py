@@ -155,7 +155,9 @@ def test_charts_say_what_they_show(all_kept):
         draw(found) for draw in (figure_memory_grid, figure_predictions, figure_sessions)
     )
 
-    assert grid.title.startswith("The documented formula is killed by a rewrite from 200 writes/s")
+    assert grid.title.startswith(
+        "The documented formula was killed in 2 of 3 trials, from 200 writes/s on"
+    )
     assert "documented formula: 2 of 2 killed" in grid.words
     assert "by rate, Valkey: 0 of 1 killed" in grid.words
     assert predictions.title == "12 of 12 predicted peaks are within ±10% of the measured"
