@@ -1,20 +1,23 @@
 """
 The hash tables of a simulated server: which keys are drawn together, and how much memory they take.
 
-Redis and Valkey draw the keys that they compare before an eviction from neighbouring buckets, so
-which keys are neighbours is kept here as on the server; a key's place is drawn by the seed.
+Redis and Valkey draw the keys that they compare before an eviction from neighbouring buckets, in
+the order in which they lie there. So which keys are neighbours, and in which order, is kept here as
+on the server; in which bucket a key is, is drawn by the seed.
 """
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
+from typing import Final
 
 from workbench.analysis.key_sizes import GROWN_ANYWAY, TableShape
 
 __all__ = ["HashTable", "hash_table"]
 
-_REHASHED_A_TICK = 16_384
+_REHASHED_A_TICK: Final = 16_384
+_HOLE: Final = -1
 
 
 class HashTable(ABC):
@@ -36,14 +39,13 @@ class HashTable(ABC):
         self._shape = shape
         self._hashes = hashes
         self._random: Callable[[int], int] = random.getrandbits
-        self._buckets: list[tuple[int, ...]] = [()] * shape.grown(1)
-        self._bits = len(self._buckets).bit_length() - 1
-        self._mask = len(self._buckets) - 1
-        self._children = 0
+        self._places = shape.bucket_keys or 1
         self._old_buckets = 0
         self._rehashed = 0
         self._cursor = 0
-        self.table_bytes = shape.bucket_bytes * len(self._buckets)
+        self._children = 0
+        self._lay_out(shape.grown(1), ())
+        self.table_bytes = shape.bucket_bytes * self._count
 
     @abstractmethod
     def sample(self, count: int) -> list[int]:
@@ -66,25 +68,16 @@ class HashTable(ABC):
     def remove(self, key: int) -> int:
         """Take a key away that is in it; returns the memory that this frees, B."""
 
+    @abstractmethod
     def any(self) -> int:
-        """A key at random; -1 if there is none."""
-        if not self.keys:
-            return -1
-        buckets, mask, most = self._buckets, self._mask, self._shape.bucket_keys
-        while True:
-            drawn = self._random(64)
-            here = buckets[drawn & mask]
-            # Redis takes any bucket that has a key, Valkey any key: there fuller ones count more.
-            if here and (not most or (drawn >> 40) % (2 * most) < len(here)):
-                return here[(drawn >> 50) % len(here)]
+        """A key at random, as the engine draws one; -1 if there is none."""
 
-    def walk(self) -> tuple[int, ...]:
+    @abstractmethod
+    def walk(self) -> list[int]:
         """The keys of the next bucket, going round."""
-        self._cursor = (self._cursor + 1) & self._mask
-        return self._buckets[self._cursor]
 
     def rehash(self) -> int:
-        """A tenth of a second's work on moving to a larger table; returns the memory freed, B."""
+        """A tenth of a second's work on moving to another table; returns the memory freed, B."""
         if not self._old_buckets:
             return 0
         self._rehashed += _REHASHED_A_TICK
@@ -95,32 +88,56 @@ class HashTable(ABC):
         self.table_bytes -= freed
         return freed
 
+    def shrink(self) -> int:
+        """Move to a smaller table if few keys are left; returns by how much memory grows, B."""
+        shape, now = self._shape, self._count
+        sparse = 100 * self.keys < shape.sparse * now * self._places
+        if self._old_buckets or now <= shape.grown(1) or not sparse:
+            return 0
+        count = shape.grown(max(1, self.keys))
+        return self._move(count) if count < now else 0
+
     def _grow(self, room_bytes: float) -> int:
         """Grow, if that is allowed; returns by how much, B."""
-        shape, now = self._shape, len(self._buckets)
+        shape, now = self._shape, self._count
         count = shape.grown(self.keys + 1)
         if self._old_buckets or count <= now:
             return 0
-        capacity = now * (shape.bucket_keys or 1)
-        more_bytes = shape.bucket_bytes * count
-        if more_bytes > room_bytes and self.keys <= GROWN_ANYWAY * capacity:
+        fits = shape.bucket_bytes * count <= room_bytes
+        if not fits and self.keys <= GROWN_ANYWAY * now * self._places:
             return 0
-        moved: list[list[int]] = [[] for _ in range(count)]
-        mask, hashes = count - 1, self._hashes
-        for here in self._buckets:
-            for key in here:
-                moved[hashes[key] & mask].append(key)
-        self._buckets = [tuple(each) for each in moved]
-        self._bits, self._mask = count.bit_length() - 1, mask
-        children, self._children = self._children, sum(shape.children(len(each)) for each in moved)
-        self._old_buckets, self._rehashed = now, 0
-        more_bytes += shape.bucket_bytes * (self._children - children)
+        return self._move(count)
+
+    def _move(self, count: int) -> int:
+        """All keys into so many buckets; the old ones are there until ``rehash`` is done."""
+        children, old = self._children, self._count
+        self._lay_out(count, self._all())
+        self._old_buckets, self._rehashed = old, 0
+        more_bytes = self._shape.bucket_bytes * (count + self._children - children)
         self.table_bytes += more_bytes
         return more_bytes
+
+    def _lay_out(self, count: int, keys: Iterable[int]) -> None:
+        """Make so many buckets, and put keys into them."""
+        self._count = count
+        self._mask = count - 1
+        self._bits = self._mask.bit_length()
+        self._children = 0
+        self._fill(list(keys))
+
+    @abstractmethod
+    def _fill(self, keys: list[int]) -> None:
+        """Make the buckets, and put keys into them."""
+
+    @abstractmethod
+    def _all(self) -> list[int]:
+        """All keys, bucket after bucket."""
 
 
 class _Chained(HashTable):
     """Redis 7.0's: a list hangs from each bucket, the newest key first."""
+
+    _buckets: list[tuple[int, ...]]
 
     def insert(self, key: int, room_bytes: float) -> int:
         more_bytes = 0
@@ -161,47 +178,120 @@ class _Chained(HashTable):
             at = (at + 1) & mask
         return found
 
+    def any(self) -> int:
+        while self.keys:  # any bucket that has a key, however many it has
+            drawn = self._random(64)
+            here = self._buckets[drawn & self._mask]
+            if here:
+                return here[(drawn >> 48) % len(here)]
+        return -1
+
+    def walk(self) -> list[int]:
+        self._cursor = (self._cursor + 1) & self._mask
+        return list(self._buckets[self._cursor])
+
+    def _fill(self, keys: list[int]) -> None:
+        self._buckets = [()] * self._count
+        for key in keys:
+            at = self._hashes[key] & self._mask
+            self._buckets[at] = (key, *self._buckets[at])
+
+    def _all(self) -> list[int]:
+        return [key for here in self._buckets for key in here]
+
 
 class _Bucketed(HashTable):
-    """Valkey's: each bucket has room for seven keys, and further buckets hang from a full one."""
+    """
+    Valkey's: a bucket has seven places, the last of which points to a further bucket if need be.
+
+    A key that goes leaves its place to the next that comes, and in a chain of buckets to one from
+    its end. So keys that come and go by turns are drawn first, and those that stay are not.
+    """
+
+    # The places of a chain in a row, without those that point on; empty ones at the end left out.
+    # A further bucket has two keys at least, so that the length tells how many there are.
+    _buckets: list[list[int]]
 
     def insert(self, key: int, room_bytes: float) -> int:
-        shape = self._shape
         more_bytes = 0
-        if self.keys + 1 > len(self._buckets) * shape.bucket_keys:
+        if self.keys >= self._count * self._places:
             more_bytes = self._grow(room_bytes)
-        at = self._hashes[key] & self._mask
-        here = self._buckets[at]
-        self._buckets[at] = (*here, key)
+        here = self._buckets[self._hashes[key] & self._mask]
         self.keys += 1
-        if len(here) >= shape.bucket_keys:
-            more_bytes += self._hang(shape.children(len(here) + 1) - shape.children(len(here)))
-        return more_bytes
+        if _HOLE in here:
+            here[here.index(_HOLE)] = key
+            return more_bytes
+        here.append(key)
+        return more_bytes + self._hang(1 if len(here) > 7 and len(here) % 6 == 2 else 0)
 
     def remove(self, key: int) -> int:
-        shape = self._shape
-        at = self._hashes[key] & self._mask
-        here = self._buckets[at]
-        self._buckets[at] = tuple(each for each in here if each != key)
+        here = self._buckets[self._hashes[key] & self._mask]
         self.keys -= 1
-        if len(here) <= shape.bucket_keys:
+        at = here.index(key)
+        if len(here) <= 7:
+            here[at] = _HOLE
+            while here and here[-1] == _HOLE:
+                del here[-1]
             return 0
-        return -self._hang(shape.children(len(here) - 1) - shape.children(len(here)))
+        last = 6 * ((len(here) - 2) // 6)
+        if at < last:
+            here[at] = next(each for each in here[last:] if each != _HOLE)
+            at = here.index(here[at], last)
+        here[at] = _HOLE
+        left = [each for each in here[last:] if each != _HOLE]
+        if len(left) > 1:
+            while here[-1] == _HOLE:
+                del here[-1]
+            return 0
+        here[last:] = left
+        return -self._hang(-1)
 
     def sample(self, count: int) -> list[int]:
-        # All keys of a bucket at random, and of another while that is too few; of too many some.
+        # All keys of a bucket at random, and of those after it while that is too few; of too many
+        # some. After a bucket comes the one whose number is next with its bits read backwards.
         count = min(count, self.keys)
-        buckets, random = self._buckets, self._random
+        buckets, random, top = self._buckets, self._random, self._count >> 1
+        at = random(self._bits)
         found: list[int] = []
-        while len(found) < count:
-            here = buckets[random(self._bits)]
+        while True:
+            here = buckets[at]
+            if _HOLE in here:
+                here = [each for each in here if each != _HOLE]
             fits = count - len(found)
             found += here[:fits]
-            for seen, key in enumerate(here[fits:], start=count + 1):
-                at = random(30) % seen
-                if at < count:
-                    found[at] = key
-        return found
+            if len(here) >= fits:
+                for seen, key in enumerate(here[fits:], start=count + 1):
+                    place = random(30) % seen
+                    if place < count:
+                        found[place] = key
+                return found
+            bit = top
+            while at & bit:
+                at ^= bit
+                bit >>= 1
+            at |= bit
+
+    def any(self) -> int:
+        while self.keys:  # any key: a bucket that has more of them counts more
+            drawn = self._random(64)
+            here = self._buckets[drawn & self._mask]
+            place = (drawn >> 48) % max(14, len(here))
+            if place < len(here) and here[place] != _HOLE:
+                return here[place]
+        return -1
+
+    def walk(self) -> list[int]:
+        self._cursor = (self._cursor + 1) & self._mask
+        return [each for each in self._buckets[self._cursor] if each != _HOLE]
+
+    def _fill(self, keys: list[int]) -> None:
+        self._buckets = [[] for _ in range(self._count)]
+        for key in keys:
+            self._buckets[self._hashes[key] & self._mask].append(key)
+        self._children = sum((len(here) - 2) // 6 for here in self._buckets if len(here) > 7)
+
+    def _all(self) -> list[int]:
+        return [key for here in self._buckets for key in here if key != _HOLE]
 
     def _hang(self, children: int) -> int:
         self._children += children

@@ -30,10 +30,12 @@ class TableShape:
     Attributes:
         bucket_bytes: of one bucket; a table has a power of two of them.
         bucket_keys: that a bucket has room for; 0 if its keys are a list that hangs from it.
+        sparse: percent of its places, under which a table gets smaller.
     """
 
     bucket_bytes: int
     bucket_keys: int
+    sparse: int
 
     @property
     def chained(self) -> bool:
@@ -47,18 +49,8 @@ class TableShape:
         # Valkey leaves some room when it grows: at most 32 keys for 5 buckets of 7.
         return 1 << max(0, (5 * keys - 1) // 32).bit_length()
 
-    def full(self, keys: int, buckets: int) -> bool:
-        """Whether a table that holds so many keys has no room for one more."""
-        return keys >= buckets if self.chained else keys + 1 > buckets * self.bucket_keys
 
-    def children(self, keys: int) -> int:
-        """Further buckets that hang from one to which so many keys belong."""
-        # Of a bucket with a child the last place is the pointer to it.
-        more = keys - self.bucket_keys
-        return 0 if self.chained or more <= 0 else -(-more // (self.bucket_keys - 1))
-
-
-_SHAPES: Final = {"redis": TableShape(_TABLE_SLOT, 0), "valkey": TableShape(64, 7)}
+_SHAPES: Final = {"redis": TableShape(_TABLE_SLOT, 0, 10), "valkey": TableShape(64, 7, 13)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,8 +61,9 @@ class Settings:
     The server that is simulated.
 
     Attributes:
+        sizes: what keys cost, and how their tables are laid out.
         capacity_bytes: for keys and their tables: maxmemory less all else that counts.
-        sizes: what keys cost; None to count keys: each is one byte, and tables are free.
+        keys_max: so many keys fit, whatever they cost; None to go by memory.
         policy: one of POLICIES, or EXACT_LRU.
         samples: keys that are drawn for an eviction.
         ttl_s: time to live of every write; None for what the accesses say.
@@ -71,8 +72,9 @@ class Settings:
         clock_s: of the clock of the least recently used.
     """
 
-    capacity_bytes: float
-    sizes: KeySizes | None
+    sizes: KeySizes
+    capacity_bytes: float = math.inf
+    keys_max: float | None = None
     policy: str = "allkeys-lru"
     samples: int = 5
     ttl_s: float | None = None
@@ -190,12 +192,13 @@ class _Server:
     def __init__(self, accesses: Accesses, settings: Settings, seed: int) -> None:
         self.settings = settings
         self.random = Random(seed)
-        self.capacity = settings.capacity_bytes
-        self.costs = _Costs(settings.sizes, settings.ttl_s)
+        self.sized = settings.keys_max is None
+        self.capacity = settings.capacity_bytes if settings.keys_max is None else settings.keys_max
+        self.costs = _Costs(settings.sizes if self.sized else None, settings.ttl_s)
         self.used = 0.0
         count = accesses.keys
         hashes = array("I", self.random.randbytes(4 * count))
-        shape = (settings.sizes or KeySizes("redis", "", 0)).table
+        shape = settings.sizes.table
         # With a time to live on all keys, or on none, one table tells of both.
         volatile = np.isfinite(self.costs.ttl_s(accesses.ttl_s))
         held_volatile = np.isfinite(self.costs.ttl_s(accesses.held_ttl_s))
@@ -213,11 +216,12 @@ class _Server:
         self.evicted_keys = self.expired_keys = 0
         self.first_expiry = _NEVER
         self.origin_s = accesses.origin_unix_s
+        # Redis moves the clock ten times a second, so up to 0.1 s late; Valkey does not.
+        self.whole_seconds = settings.sizes.engine == "valkey"
         self.next_tick = -self.random.random() * _TICK_S
         self.clock = 0
         self.minute = 0
         self._residents: dict[int, int] = {}
-        self.sized = settings.sizes is not None
         if self.sized:
             self.used = float(self.tables * self.main.table_bytes)
 
@@ -242,11 +246,15 @@ class _Server:
                 until = min(at_s - 1.0, self.first_expiry)
                 now += _TICK_S * math.floor(max(0.0, until - now) / _TICK_S)
             self.next_tick = now + _TICK_S
-            unix_s = self.origin_s + now
-            self.clock = int(unix_s / self.settings.clock_s)
+            if self.whole_seconds:
+                self.next_tick = min(self.next_tick, 1.0 - (self.origin_s + now) % 1.0 + now)
+            unix_s, clock_s = self.origin_s + now, self.settings.clock_s
+            self.clock = int(unix_s / clock_s) - int(self.origin_s / clock_s)
             self.minute = int(unix_s // 60)
-            freed = self.tables * self.main.rehash() + (self.expires.rehash() if self.mixed else 0)
-            self.used -= freed if self.sized else 0
+            more = self.tables * (self.main.shrink() - self.main.rehash())
+            if self.mixed:
+                more += self.expires.shrink() - self.expires.rehash()
+            self.used += more if self.sized else 0
             if now >= self.first_expiry:
                 self._expire_some(now)
             if self.evicted_keys:
