@@ -179,7 +179,8 @@ def accesses_of(
         [under_way["at_s"] - under_way["age_s"].astype(float), never["written_s"]]
     )
     held = np.concatenate([under_way["conversation"], never["conversation"]]).astype(np.int64)
-    usual = int(table["value_bytes"].median())
+    # Of those without a turn it is taken that they greeted and left.
+    usual = int(table["fresh_bytes"].median())
     held_bytes = np.concatenate([under_way["value_bytes"], np.full(len(never), usual)])
     held_ttl_s = np.concatenate([under_way["ttl_s"], never["ttl_s"]])
     order = np.argsort(written_s, kind="stable")

@@ -17,6 +17,7 @@ from workbench.analysis.key_sizes import GROWN_ANYWAY, TableShape
 __all__ = ["HashTable", "hash_table"]
 
 _REHASHED_A_TICK: Final = 16_384
+_REHASHED_A_WRITE: Final = 3
 _HOLE: Final = -1
 
 
@@ -76,11 +77,11 @@ class HashTable(ABC):
     def walk(self) -> list[int]:
         """The keys of the next bucket, going round."""
 
-    def rehash(self) -> int:
-        """A tenth of a second's work on moving to another table; returns the memory freed, B."""
+    def rehash(self, buckets: int = _REHASHED_A_TICK) -> int:
+        """Go on with moving to another table, by so many buckets; returns the memory freed, B."""
         if not self._old_buckets:
             return 0
-        self._rehashed += _REHASHED_A_TICK
+        self._rehashed += buckets
         if self._rehashed < self._old_buckets:
             return 0
         freed = self._shape.bucket_bytes * self._old_buckets
@@ -140,9 +141,9 @@ class _Chained(HashTable):
     _buckets: list[tuple[int, ...]]
 
     def insert(self, key: int, room_bytes: float) -> int:
-        more_bytes = 0
+        more_bytes = -self.rehash(_REHASHED_A_WRITE) if self._old_buckets else 0
         if self.keys > self._mask:
-            more_bytes = self._grow(room_bytes)
+            more_bytes += self._grow(room_bytes)
         at = self._hashes[key] & self._mask
         self._buckets[at] = (key, *self._buckets[at])
         self.keys += 1
@@ -213,9 +214,9 @@ class _Bucketed(HashTable):
     _buckets: list[list[int]]
 
     def insert(self, key: int, room_bytes: float) -> int:
-        more_bytes = 0
+        more_bytes = -self.rehash(_REHASHED_A_WRITE) if self._old_buckets else 0
         if self.keys >= self._count * self._places:
-            more_bytes = self._grow(room_bytes)
+            more_bytes += self._grow(room_bytes)
         here = self._buckets[self._hashes[key] & self._mask]
         self.keys += 1
         if _HOLE in here:

@@ -106,7 +106,8 @@ class KeySizes:
         """
         parts = self._redis if self.engine == "redis" else self._valkey
         value, rest = parts(np.asarray(value_bytes, dtype=np.int64), np.asarray(volatile))
-        return np.rint(self.scale * (value + rest)).astype(np.int64)
+        cost: NDArray[np.int64] = np.rint(self.scale * (value + rest)).astype(np.int64)
+        return cost
 
     def argument_bytes(self, value_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
         """What the argument of a write takes before the value is in its place, B."""
@@ -155,10 +156,12 @@ def allocated_bytes(asked: NDArray[np.int64], allocator: str) -> NDArray[np.int6
     small = np.where(asked <= 8, 8, -(-asked // quantum) * quantum)
     power = np.exp2(np.floor(np.log2(np.maximum(2, asked - 1)))).astype(np.int64)
     step = np.maximum(quantum, power // 4)
-    return np.where(asked <= 8 * quantum, small, -(-asked // step) * step)
+    given: NDArray[np.int64] = np.where(asked <= 8 * quantum, small, -(-asked // step) * step)
+    return given
 
 
 def _sds_bytes(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """A string with its head and the zero at its end."""
-    head = np.select([lengths < 32, lengths < 256, lengths < 65536], [1, 3, 5], default=9)
-    return lengths + head + 1
+    heads = [lengths < 32, lengths < 256, lengths < 65536]
+    whole: NDArray[np.int64] = lengths + np.select(heads, [1, 3, 5], default=9) + 1
+    return whole

@@ -14,6 +14,7 @@ from workbench.cli import (
     compare,
     errors,
     evictions,
+    whatif,
     show,
     aof,
     doctor,

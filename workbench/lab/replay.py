@@ -9,10 +9,11 @@ first their reads, then their writes, never two of the same key.
 import socket
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,7 @@ _LOOK_S: Final = 0.1
 _WARM_UP: Final = 500
 _NEW_KEY_FREQUENCY: Final = 6
 _VALUE: Final = b"v" * 1_048_576
+_FLUSH: Final = b"*2\r\n$8\r\nFLUSHALL\r\n$4\r\nSYNC\r\n"
 _NAME: Final = KEY_PREFIX.encode() + b"%09d"
 
 NAME_BYTES: Final = len(f"channel:{Caller.identifier_of(0)}")
@@ -50,17 +52,23 @@ class Replayed:
     Attributes:
         outcome: as a simulation has it; ``keys_p50`` is of the looks since the first eviction.
         accesses: as they were carried out: with their true times, and touches.
-        fixed_bytes: what counted for eviction on the server when it held no key, but its client had
-            been at work.
+        maxmemory_bytes: the cap.
+        fixed_bytes: what counted for eviction on the server when its keys were gone at the end.
         looks: every 0.1 s ``at_s``, ``keys`` and ``used_bytes``: what counts for eviction.
         took_s: from the first access to the last.
     """
 
     outcome: Outcome
     accesses: Accesses
+    maxmemory_bytes: int
     fixed_bytes: int
     looks: pd.DataFrame
     took_s: float
+
+    @property
+    def capacity_bytes(self) -> int:
+        """What keys and their tables had."""
+        return self.maxmemory_bytes - self.fixed_bytes
 
 
 def replay(
@@ -68,7 +76,8 @@ def replay(
     *,
     binary: ServerBinary,
     folder: Path,
-    maxmemory_bytes: int,
+    maxmemory_bytes: int | None = None,
+    capacity_bytes: float = 0.0,
     policy: str = "allkeys-lru",
     samples: int = 5,
     ttl_s: float | None = None,
@@ -83,8 +92,10 @@ def replay(
         accesses: each at its time, or as soon after as the server and this process can.
         binary: which server.
         folder: an empty one, for it.
-        maxmemory_bytes: its cap.
-        policy, samples: its ``maxmemory-policy`` and ``maxmemory-samples``.
+        maxmemory_bytes: its cap; None if ``capacity_bytes`` is given.
+        capacity_bytes: the cap is so much above what the server takes without keys.
+        policy: its ``maxmemory-policy``.
+        samples: its ``maxmemory-samples``.
         ttl_s: time to live of every write, s; None for what the accesses say.
         renewal: from when it runs, as for a simulation.
         faster: how many times faster than the times of the accesses; times to live are as much
@@ -112,7 +123,10 @@ def replay(
         try:
             with _Wire(server.url) as wire:
                 return _Replay(accesses, server, wire, renewal=renewal).run(
-                    maxmemory_bytes, by_frequency="lfu" in policy, progress=progress
+                    maxmemory_bytes,
+                    capacity_bytes,
+                    by_frequency="lfu" in policy,
+                    progress=progress,
                 )
         except OSError as error:
             raise ServerError(f"{binary.label} went away in a replay: {error}") from error
@@ -176,10 +190,15 @@ class _Replay:
         self._expire = array("d", bytes(8 * accesses.keys))
         self._at_s = np.zeros(len(accesses))
         self._began_s = 0.0
-        self._counts = {"turns": 0, "needing": 0, "evicted": 0, "expired": 0, "refused": 0}
+        self._counts: Counter[str] = Counter()
 
     def run(
-        self, maxmemory_bytes: int, *, by_frequency: bool, progress: Callable[[str], None]
+        self,
+        maxmemory_bytes: int | None,
+        capacity_bytes: float,
+        *,
+        by_frequency: bool,
+        progress: Callable[[str], None],
     ) -> Replayed:
         """Fill, carry out, and look at the server meanwhile."""
         accesses = self._accesses
@@ -195,7 +214,8 @@ class _Replay:
             self._warm_up()
             # The first of each command makes its histogram, which takes 25 KB.
             client.config_set("maxmemory", 0)
-            fixed_bytes = min(look()[2] for _ in range(3))
+            if maxmemory_bytes is None:
+                maxmemory_bytes = round(look()[2] + capacity_bytes)
             client.config_set("maxmemory", maxmemory_bytes)
             origin_unix_s = time.time()
             self._began_s = time.monotonic()
@@ -216,11 +236,18 @@ class _Replay:
             took_s = self._now_s()
             looks.append(look())
             stats = client.info("stats")
+            # Its buffers are now those of a client that has been at work for some time.
+            self._wire.ask([_FLUSH])
+            fixed_bytes = look()[2]
         table = pd.DataFrame(looks, columns=["at_s", "keys", "used_bytes", "evicted"])
         since = table["keys"][table["evicted"] > 0]
         return Replayed(
             outcome=Outcome(
-                **self._counts,
+                turns=self._counts["turns"],
+                needing=self._counts["needing"],
+                evicted=self._counts["evicted"],
+                expired=self._counts["expired"],
+                refused=self._counts["refused"],
                 evicted_keys=int(stats["evicted_keys"]),
                 expired_keys=int(stats["expired_keys"]),
                 keys=looks[-1][1],
@@ -230,6 +257,7 @@ class _Replay:
             accesses=replace(
                 accesses, at_s=self._at_s, origin_unix_s=origin_unix_s, touches=TOUCHES
             ),
+            maxmemory_bytes=maxmemory_bytes,
             fixed_bytes=fixed_bytes,
             looks=table.drop(columns="evicted"),
             took_s=took_s,
@@ -246,7 +274,7 @@ class _Replay:
             some = numbers[start : start + _AT_ONCE]
             self._wire.ask([_strlen(number) for number in some])
             self._wire.ask([_set(n, lengths[n % len(lengths)], 1000.0) for n in some])
-        self._wire.ask([b"*1\r\n$8\r\nFLUSHALL\r\n"])
+        self._wire.ask([_FLUSH])
 
     def _fill(self, *, by_frequency: bool) -> None:
         """What was written before the first access, as old as it is then."""
@@ -345,15 +373,11 @@ class _Replay:
         self._at_s[part] = (began_s + self._now_s()) / 2
 
 
-def _dump(client: object, length: int) -> bytes:
-    from redis import Redis
-
-    assert isinstance(client, Redis), "a server's client"
-    name = b"dump"
+def _dump(client: Any, length: int) -> bytes:
+    name = "dump"
     client.set(name, _VALUE[:length])  # workbench: raw
-    dumped = client.execute_command("DUMP", name, NEVER_DECODE=True)
+    dumped: bytes = client.execute_command("DUMP", name, NEVER_DECODE=True)
     client.delete(name)  # workbench: raw
-    assert isinstance(dumped, bytes), "it was just written"
     return dumped
 
 
