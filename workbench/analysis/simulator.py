@@ -48,6 +48,7 @@ RENEWALS: Final = ("creation", "write", "touch")
 
 _POOL: Final = 16
 _TICK_S: Final = 0.1
+_BITS_S: Final = 1e-5
 _NEVER: Final = math.inf
 _KEYS_A_LOOK: Final = 20
 _STALE_PERCENT: Final = 10
@@ -246,9 +247,11 @@ class _Server:
                 until = min(at_s - 1.0, self.first_expiry)
                 now += _TICK_S * math.floor(max(0.0, until - now) / _TICK_S)
             self.next_tick = now + _TICK_S
+            # A second that has begun is not missed for the last bits of a sum.
+            unix_s, clock_s = self.origin_s + now + _BITS_S, self.settings.clock_s
             if self.whole_seconds:
-                self.next_tick = min(self.next_tick, 1.0 - (self.origin_s + now) % 1.0 + now)
-            unix_s, clock_s = self.origin_s + now, self.settings.clock_s
+                second = math.floor(unix_s) + 1 - self.origin_s
+                self.next_tick = min(self.next_tick, second)
             self.clock = int(unix_s / clock_s) - int(self.origin_s / clock_s)
             self.minute = int(unix_s // 60)
             more = self.tables * (self.main.shrink() - self.main.rehash())
