@@ -34,6 +34,8 @@ _ACCESSES_A_POINT: Final = 200_000
 _SAMPLES_LEAST: Final = 8
 _SPREAD_LEAST: Final = 2.0
 _SCALES: Final = (0.8, 1.25)
+_VERSIONS: Final = {"redis": "7.0", "valkey": "9.1"}
+"""Of which it is known to the byte how they lay keys out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,9 +200,11 @@ def what_if(run: Run) -> WhatIf:
         touches=_touches(run),
     )
     config: Mapping[str, str] = server.get("config") or {}
+    info = _info(run)
+    engine = str(server.get("engine") or info.get("server_name") or "redis")
     sizes = KeySizes.of(
-        str(server.get("engine", "")) or "redis",
-        str(server.get("allocator", "")) or _allocator(run),
+        engine,
+        str(server.get("allocator") or info.get("mem_allocator") or "jemalloc"),
         _NAME_BYTES,
         preload=str(server.get("preload", "")),
     )
@@ -226,7 +230,7 @@ def what_if(run: Run) -> WhatIf:
         ttl_s=float(np.median(accesses.ttl_s)),
         measured=loss(run.measured_turns),
         calibrated=calibrated,
-        cautions=_cautions(run),
+        cautions=_cautions(run, engine, str(server.get("version") or _version(info))),
     )
 
 
@@ -300,8 +304,7 @@ def _empty_bytes(run: Run) -> float:
     used = (empty["used_memory"] - empty["mem_not_counted_for_evict"].fillna(0)).dropna()
     if len(used):
         return float(used.min())
-    startup = next((each.info.get("used_memory_startup") for each in run.snapshots), None)
-    return float(startup or 0)
+    return float(_info(run).get("used_memory_startup") or 0)
 
 
 def _maxmemory(run: Run) -> int:
@@ -329,18 +332,27 @@ def _touches(run: Run) -> int:
     return 1 + max(1, round(hits / turns)) if turns and hits > 0 else 3
 
 
-def _allocator(run: Run) -> str:
-    infos = [each.info.get("mem_allocator") for each in run.snapshots]
-    return str(next((each for each in infos if each), "jemalloc-5.3.0"))
+def _info(run: Run) -> Mapping[str, Any]:
+    """What INFO said of the server at the start; empty if it was not asked."""
+    return next((each.info for each in run.snapshots), {})
 
 
-def _cautions(run: Run) -> tuple[str, ...]:
+def _version(info: Mapping[str, Any]) -> str:
+    return str(info.get("valkey_version") or info.get("redis_version") or "")
+
+
+def _cautions(run: Run, engine: str, version: str) -> tuple[str, ...]:
     counted = run.measured_turns.ask(
         "select count(*) filter (outcome = 'restarted') as restarted, "
         "count(*) filter (outcome in ('timeout', 'error', 'unsent')) as unanswered from rows"
     )
     (row,) = counted.to_dict("records")
     found = []
+    if version and not version.startswith(_VERSIONS[engine]):
+        found.append(
+            f"its server was {engine.capitalize()} {version}, and keys are laid out as in "
+            f"{engine.capitalize()} {_VERSIONS[engine]}; the samples correct what they cost"
+        )
     if run.manifest.experiment.get("closed_loop"):
         found.append(
             "the load was a closed loop: its turns came when this server had answered, and another "

@@ -14,7 +14,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +24,7 @@ import pandas as pd
 from workbench.analysis.accesses import Accesses
 from workbench.analysis.key_sizes import KeySizes
 from workbench.analysis.simulator import EXACT_LRU, Outcome, Settings, simulate
-from workbench.benches.figure import BENCHES, Bench, Figure, Report, count
+from workbench.benches.figure import BENCHES, Bench, Figure, Report, count, not_measured
 from workbench.benches.workloads import WORKLOADS, sessions
 from workbench.errors import ServerMissingError
 from workbench.lab.replay import NAME_BYTES, replay
@@ -50,6 +50,8 @@ _FIXED_GUESS: Final = 1_150_000
 _AT_ONCE: Final = 2
 _MANY: Final = 10_000_000
 _QUICK_MANY: Final = 400_000
+_TURNS_PER_S: Final = 5000.0
+_SPEED_SHARE: Final = 0.35
 _COMMAND: Final = "workbench bench whatif --markdown docs/reference/what-if.md"
 
 
@@ -141,8 +143,8 @@ def measured_cell(cell: Cell) -> dict[str, Any]:
         "expired_share": real.outcome.expired_share,
         "simulated_evicted_share": simulated.evicted_share,
         "simulated_expired_share": simulated.expired_share,
-        "keys": keys,
-        "simulated_keys": simulated.keys_p50,
+        "keys": keys if math.isfinite(keys) else None,
+        "simulated_keys": simulated.keys_p50 if simulated.evicted_keys else None,
         "error": error(simulated, real.outcome),
         "error_by_keys": error(by_keys, real.outcome),
         "error_exact_lru": error(lru, real.outcome),
@@ -214,17 +216,14 @@ def _speed(accesses: int, say: Callable[[str], None]) -> dict[str, float]:
     """How long so many accesses take, on one core, and a plain loop over as many."""
     say(f"simulating {accesses:,} accesses")
     made = sessions(accesses, _SEED, keys=accesses // 20)
-    # As fast as a busy server: its clock moves as often as there.
-    made = Accesses.of(
-        np.arange(accesses) / 5000.0,
-        made.key,
-        value_bytes=made.value_bytes,
-        writes=made.writes,
-        ttl_s=made.ttl_s,
-        rewrites=True,
-    )
+    # At the pace of a busy server, so that its clock moves as often as there.
+    made = replace(made, at_s=np.arange(accesses) / _TURNS_PER_S)
     sizes = KeySizes.of("redis", "jemalloc-5.3.0", NAME_BYTES)
-    capacity_bytes = 0.35 * _peak_bytes(made) if accesses <= _QUICK_MANY else 0.35 * 640 * 500_000
+    _, first = np.unique(made.key, return_index=True)
+    cost = sizes.key_bytes(
+        made.value_bytes[first].astype(np.int64), volatile=np.isfinite(made.ttl_s[first])
+    )
+    capacity_bytes = _SPEED_SHARE * float(cost.sum())
     began_s = time.process_time()
     outcome = simulate(made, Settings(sizes=sizes, capacity_bytes=capacity_bytes), seed=_SEED)
     took_s = time.process_time() - began_s
@@ -285,19 +284,18 @@ def _figures(table: pd.DataFrame) -> Iterable[Figure]:
                 n=len(of_engine),
                 unit="share",
             )
-        yield count(
-            f"keys_{engine}",
-            f"keys that fit: mean relative error, {engine}",
-            _keys_error(of_engine),
-            n=len(of_engine),
-            unit="share",
-            goal="<=0.03",
-        )
+        yield _keys_figure(str(engine), of_engine)
 
 
-def _keys_error(table: pd.DataFrame) -> float:
+def _keys_figure(engine: str, table: pd.DataFrame) -> Figure:
+    figure_id, title = f"keys_{engine}", f"keys that fit: mean relative error, {engine}"
     known = table.dropna(subset=["keys", "simulated_keys"])
-    return float((known["simulated_keys"] / known["keys"] - 1).abs().mean())
+    if known.empty:
+        return not_measured(figure_id, title, "nothing was evicted", "share")
+    off = known["simulated_keys"].astype(float) / known["keys"].astype(float) - 1
+    return count(
+        figure_id, title, float(off.abs().mean()), n=len(known), unit="share", goal="<=0.03"
+    )
 
 
 def _speed_figures(speed: Mapping[str, float]) -> Iterable[Figure]:
@@ -428,7 +426,12 @@ def page(report: Mapping[str, Any]) -> str:
 
 
 def _figure_row(figure: Mapping[str, Any]) -> str:
-    value = f"{figure['value']:.4f}" if figure["unit"] == "share" else f"{figure['value']:.3g}"
+    if figure["value"] is None:
+        value = f"not measured: {figure['why']}"
+    elif figure["unit"] == "share":
+        value = f"{figure['value']:.4f}"
+    else:
+        value = f"{figure['value']:.3g}"
     unit = "" if figure["unit"] in {"share", "ratio", "count"} else f" {figure['unit']}"
     return (
         f"| {figure['title']} | {value}{unit} | {figure['n']:,} | {figure['must'] or ''} "
@@ -451,10 +454,7 @@ def _row(row: Mapping[str, Any]) -> str:
                 "simulated_expired_share",
             )
         ),
-        *(
-            "–" if math.isnan(row[name]) else f"{row[name]:,.0f}"
-            for name in ("keys", "simulated_keys")
-        ),
+        *("–" if row[name] is None else f"{row[name]:,.0f}" for name in ("keys", "simulated_keys")),
         *(f"{row[name]:.4f}" for name in ("error", "error_by_keys", "error_exact_lru")),
     ]
     return f"| {' | '.join(cells)} |"

@@ -98,7 +98,8 @@ WORKLOADS: Final[Mapping[str, Callable[[int, int], Accesses]]] = {
 
 
 def _times(count: int) -> NDArray[np.float64]:
-    return np.arange(count) * (_SECONDS / count)
+    at_s: NDArray[np.float64] = np.arange(count, dtype=np.float64) * (_SECONDS / count)
+    return at_s
 
 
 def _zipf(random: Any, count: int, keys: int, power: float) -> NDArray[np.int64]:

@@ -17,7 +17,10 @@ __all__ = ["bench"]
 @app.command("bench")
 def bench(
     name: Annotated[
-        str, typer.Argument(help="Which bench: analysis, diagnosis, ledger, load, overhead, state.")
+        str,
+        typer.Argument(
+            help="Which bench: analysis, diagnosis, ledger, load, overhead, state, whatif."
+        ),
     ] = "state",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds, same figures.")] = False,
     markdown: Annotated[
@@ -39,6 +42,7 @@ def bench(
       workbench bench ledger --quick
       workbench bench analysis --quick
       workbench bench diagnosis --markdown docs/reference/diagnosis.md
+      workbench bench whatif --markdown docs/reference/what-if.md
     """
     from workbench.benches.figure import BENCHES
     from workbench.server.process import PrivateServer

@@ -224,6 +224,8 @@ class _Replay:
             late_s = self._now_s()
             origin_unix_s += late_s
             self._began_s += late_s
+            for key in accesses.held_key.tolist():
+                self._expire[key] -= late_s
             next_look = told_s = 0.0
             for part in self._batches():
                 self._carry_out(part)

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ REAL_TIME_S: Final = 60.0
 """So long a run is replayed in its own time; a longer one faster, in about that time."""
 
 _POINTS: Final = 2
+_DRAWS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,9 @@ def verified_points(
                 progress=progress,
             )
         settings = replace(asked, sizes=sizes, capacity_bytes=real.capacity_bytes, ttl_s=None)
-        simulated = simulate(real.accesses, settings, seed=seed)
+        simulated = [
+            simulate(real.accesses, settings, seed=seed + 1000 * draw) for draw in range(_DRAWS)
+        ]
         verified.append(
             Verified(
                 point=point,
@@ -162,9 +165,9 @@ def verified_points(
                 evicted_share=_known(real.outcome.evicted_share),
                 expired_share=_known(real.outcome.expired_share),
                 refused_share=_known(real.outcome.refused_share),
-                simulated_evicted_share=_known(simulated.evicted_share),
-                simulated_expired_share=_known(simulated.expired_share),
-                simulated_refused_share=_known(simulated.refused_share),
+                simulated_evicted_share=_mean(each.evicted_share for each in simulated),
+                simulated_expired_share=_mean(each.expired_share for each in simulated),
+                simulated_refused_share=_mean(each.refused_share for each in simulated),
             )
         )
     return verified
@@ -172,6 +175,11 @@ def verified_points(
 
 def _gone(point: Point) -> float:
     return _known(point.evicted_share) + _known(point.expired_share) + _known(point.refused_share)
+
+
+def _mean(shares: Iterable[float]) -> float:
+    known = [_known(share) for share in shares]
+    return sum(known) / len(known)
 
 
 def _known(share: float) -> float:
