@@ -460,4 +460,4 @@ def _row(row: Mapping[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-BENCHES.add("whatif", Bench(measure, takes="about nine minutes", page=page))
+BENCHES.add("whatif", Bench(measure, takes="about eight minutes", page=page))
