@@ -16,6 +16,7 @@ from workbench.cli import (
     engines,
     errors,
     evictions,
+    whatif,
     show,
     aof,
     doctor,

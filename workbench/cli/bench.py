@@ -19,7 +19,7 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            help="Which bench: analysis, diagnosis, ledger, load, overhead, sizing, state."
+            help="Which bench: analysis, diagnosis, ledger, load, overhead, sizing, state, whatif."
         ),
     ] = "state",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds, same figures.")] = False,
@@ -42,7 +42,7 @@ def bench(
       workbench bench ledger --quick
       workbench bench analysis --quick
       workbench bench diagnosis --markdown docs/reference/diagnosis.md
-      workbench bench sizing --markdown docs/reference/sizing.md
+            help="Which bench: analysis, diagnosis, ledger, load, overhead, sizing, state, whatif."
     """
     from workbench.benches.figure import BENCHES
     from workbench.server.process import PrivateServer

@@ -21,6 +21,7 @@ from workbench.plots.stalls import figure_stalls
 from workbench.plots.style import Chart
 from workbench.plots.survival import figure_survival
 from workbench.plots.waterfall import figure_waterfall
+from workbench.plots.whatif import figure_what_if
 
 __all__ = ["GALLERY", "Exhibit"]
 
@@ -66,6 +67,7 @@ GALLERY: Final = (
         figure_ages_at_eviction,
         (("ages", "draw_ages"),),
     ),
+    Exhibit("What would another size do?", figure_what_if, (("whatif", "draw_what_if"),)),
     Exhibit(
         "What is the memory made of, and does a rewrite still fit?",
         figure_waterfall,

@@ -37,6 +37,7 @@ from workbench.analysis.percentiles import percentile_curve
 from workbench.analysis.run_errors import errors_of
 from workbench.analysis.spikes import labelled, spikes, turn_windows
 from workbench.analysis.survival import survival_by_turns
+from workbench.analysis.whatif import what_if
 from workbench.diagnostics.aof_rewrite import aof_rewrite
 from workbench.plots.ages import draw_ages, figure_ages_at_eviction
 from workbench.plots.annotate import end_labels
@@ -90,6 +91,7 @@ from workbench.plots.stalls import draw_forks, draw_fsyncs
 from workbench.plots.survival import draw_survival, figure_survival
 from workbench.plots.tables import latency_table, loss_table
 from workbench.plots.waterfall import draw_waterfall, figure_waterfall
+from workbench.plots.whatif import draw_what_if
 from workbench.runs.schema import TABLES
 
 
@@ -124,6 +126,16 @@ WRITERS = pd.DataFrame(
     }
 )
 EDGES_S = (0.0, 10.0, 60.0)
+
+
+def points_of(run):
+    """Three points of a run that can be asked what if."""
+    if run.operations.empty or run.samples.empty:
+        return []
+    found = what_if(run)
+    return [found.point(size) for size in found.sizes_bytes[:3]]
+
+
 DRAWN = {
     "draw_aof_size": (draw_aof_size, lambda run: run.samples),
     "draw_resident": (draw_resident, lambda run: run.samples),
@@ -152,6 +164,7 @@ DRAWN = {
         draw_survival,
         lambda run: survival_by_turns(run.turns, run.keys, since_s=-10.0),
     ),
+    "draw_what_if": (draw_what_if, points_of),
     "draw_by_writers": (
         lambda ax, table: draw_by_writers(ax, table, "lost_share", "Lost, %"),
         lambda run: WRITERS[: len(run.samples)],
