@@ -146,3 +146,17 @@ def test_interrupted_replay_leaves_nothing_running(tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in said
     wait_until(lambda: not processes_below(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.whole_command
+def test_bench_holds_and_tells_programs_nothing_that_is_no_number(tmp_path):
+    """Quickly, on one engine: every policy and workload, and the time of ten million accesses."""
+    out, _ = workbench(tmp_path, "bench", "whatif", "--quick", "--json").communicate(timeout=600)
+
+    report = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+    figures = {figure["id"]: figure for figure in report["figures"]}
+    assert len(report["rows"]) == 24
+    assert figures["error_redis"]["holds"]
+    assert figures["ten_million_s"]["must"] == "<=60"
+    assert figures["error_exact_lru_redis"]["value"] > 3 * figures["error_redis"]["value"]
