@@ -26,7 +26,13 @@ def settings_of(real, binary, **more):
     return Settings(sizes=sizes, capacity_bytes=real.capacity_bytes, **more)
 
 
-@pytest.mark.parametrize("engine", ["redis", "valkey"])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param("redis", marks=pytest.mark.capability("redis-on-path")),
+        pytest.param("valkey", marks=pytest.mark.capability("embedded-server")),
+    ],
+)
 def test_simulation_finds_what_a_real_server_does(engine, tmp_path):
     """A third of a second of sessions; exactly the least recently used key is another answer."""
     cell = Cell(
@@ -67,7 +73,7 @@ def test_times_to_live_run_on_the_server_as_they_are_simulated(renewal, tmp_path
         held_bytes=np.full(300, 900, np.int32),
         held_ttl_s=np.full(300, 0.2, np.float32),
     )
-    binary = find_binary("redis")
+    binary = find_binary()
 
     real = replay(held, binary=binary, folder=tmp_path / "s", capacity_bytes=10**7, renewal=renewal)
     simulated = simulate(real.accesses, settings_of(real, binary, renewal=renewal))
@@ -80,11 +86,11 @@ def test_times_to_live_run_on_the_server_as_they_are_simulated(renewal, tmp_path
 
 def test_refused_writes_are_counted_on_the_server_as_they_are_simulated(tmp_path):
     """Under noeviction nothing is lost, and what was refused is refused again."""
-    made = Accesses.of(np.linspace(0, 0.2, 3000), np.arange(3000) % 1000)
-    binary = find_binary("redis")
+    made = Accesses.of(np.linspace(0, 1.0, 30_000), np.arange(30_000) % 10_000)
+    binary = find_binary()
 
     real = replay(
-        made, binary=binary, folder=tmp_path / "s", capacity_bytes=500_000, policy="noeviction"
+        made, binary=binary, folder=tmp_path / "s", capacity_bytes=5_000_000, policy="noeviction"
     )
     simulated = simulate(real.accesses, settings_of(real, binary, policy="noeviction"))
 
