@@ -147,7 +147,8 @@ def allocated_bytes(asked: NDArray[np.int64], allocator: str) -> NDArray[np.int6
         asked: B.
         allocator: as INFO names it. The jemalloc that comes with Redis (5.2.1 and before) has a
             class every 8 bytes up to 64, that of a distribution every 16 up to 128; both then have
-            four a doubling.
+            four a doubling. Of glibc's chunks of 16 bytes ``malloc_usable_size`` leaves out the 8
+            of the header.
     """
     asked = np.maximum(1, np.asarray(asked, dtype=np.int64))
     if not allocator.startswith("jemalloc"):

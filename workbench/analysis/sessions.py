@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from workbench.analysis.key_sizes import GROWN_ANYWAY, allocated_bytes
 from workbench.errors import UsageError, nearest
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
 
 _EMBEDDED_REDIS: Final = 44
 _EMBEDDED_VALKEY: Final = 128
-_GROWS_ANYWAY: Final = 1.618
 _BUCKET: Final = 64
 _PAGE: Final = 4096
 _BUCKET_ENTRIES: Final = 7
@@ -186,20 +186,10 @@ class Fit:
         return self.session.total + (self.tables_bytes / self.sessions if self.sessions else 0.0)
 
 
+@lru_cache(maxsize=4096)
 def allocated(wanted: int, allocator: str) -> int:
-    """
-    What an allocator gives for so many bytes, as ``used_memory`` counts it.
-
-    Source:
-        jemalloc's size classes (four to a doubling, from 128 bytes on); glibc's chunks of 16 bytes
-        whose 8 bytes of header ``malloc_usable_size`` leaves out.
-    """
-    if allocator == "libc":
-        return max(24, (wanted + 8 + 15) // 16 * 16 - 8)
-    if wanted <= 8:
-        return 8
-    step = 16 if wanted <= 128 else 1 << ((wanted - 1).bit_length() - 3)
-    return (wanted + step - 1) // step * step
+    """What an allocator gives for so many bytes, as ``used_memory`` counts it."""
+    return int(allocated_bytes(np.array([wanted]), allocator)[0])
 
 
 def layout_of(engine: str, version: str, allocator: str, *, preload: str = "") -> Layout | None:
@@ -261,7 +251,7 @@ def sessions_that_fit(
                 continue
             more = layout.tables(0, [2 * buckets[index]])
             # The old table stays until all keys have moved.
-            if used + more <= room or within(_GROWS_ANYWAY * holds):
+            if used + more <= room or within(GROWN_ANYWAY * holds):
                 grown[index] = 2 * buckets[index]
                 used += more
         if grown == buckets:
