@@ -140,7 +140,7 @@ def test_each_round_begins_with_another(carried_out, tmp_path):
 
 def test_engine_that_breaks_off_is_told_and_the_others_go_on(carried_out, tmp_path):
     """It is not tried again, and the log's end stays out of the record."""
-    carried_out.broken["valkey+libc"] = "it ended with 1; its log ends:\n/root/secret/place"
+    carried_out.broken["valkey+libc"] = "it ended with 1; its log ends:\n/srv/secret/place"
     said = []
 
     done = compare_engines(WHO, rounds=2, out=tmp_path, say=said.append)
